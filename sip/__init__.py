@@ -1,0 +1,1 @@
+"""A SIP signalling library in its own right."""

@@ -1,0 +1,125 @@
+"""Barge-in in its three cases, and what of the answer stays in the context (contract 4.7, design §4)."""
+
+from voice.session.effects import CancelResponse, FlushAudio, SendEvent
+
+TAIL = [
+    "response.output_audio.done",
+    "response.output_audio_transcript.done",
+    "response.content_part.done",
+    "response.output_item.done",
+    "conversation.item.done",
+    "response.done",
+    "rate_limits.updated",
+]
+
+
+def ask(stepper):
+    stepper.speak()
+    stepper.fall_silent()
+
+
+def test_case_1_still_generating(stepper, types, speech):
+    ask(stepper)
+    stepper.answer(*speech("We open ", "at seven.", done=False))
+    active = stepper.request().response_id
+    effects = stepper.speak()
+    assert effects.index(CancelResponse(active)) < next(
+        index for index, effect in enumerate(effects) if isinstance(effect, SendEvent)
+    )
+    assert types(effects) == ["input_audio_buffer.speech_started", *TAIL]
+    done = next(frame for frame in stepper.frames if frame["type"] == "response.done")
+    assert done["response"]["status"] == "cancelled"
+    assert done["response"]["status_details"] == {"type": "cancelled", "reason": "turn_detected"}
+    assert done["response"]["output"][0]["status"] == "incomplete"
+    assert stepper.answer(*speech("Never heard."), response_id=active) == []
+
+
+def test_case_2_generated_and_still_playing(make_session, types, speech):
+    stepper = make_session(server_plays=True)
+    ask(stepper)
+    stepper.answer(*speech("We open ", "at seven.", ms=1000))
+    item = stepper.session.conversation.items[-1]
+    effects = stepper.speak()
+    assert effects[1] == FlushAudio() or FlushAudio() in effects
+    assert not [effect for effect in effects if isinstance(effect, CancelResponse)]
+    assert types(effects) == ["input_audio_buffer.speech_started"]
+    effects = stepper.take(stepper.session.receive_flushed(item.id, 1500))
+    assert types(effects) == ["output_audio_buffer.cleared", "conversation.item.truncated"]
+    heard = stepper.session.conversation.get(item.id)
+    assert heard.text == "We open at"
+    assert heard.parts[0].transcript is None
+
+
+def test_case_3_all_played(make_session, types, speech):
+    stepper = make_session(server_plays=True)
+    ask(stepper)
+    stepper.answer(*speech("We open at seven."))
+    item = stepper.session.conversation.items[-1]
+    assert types(stepper.take(stepper.session.receive_drained(item.id))) == ["output_audio_buffer.stopped"]
+    effects = stepper.speak()
+    assert types(effects) == ["input_audio_buffer.speech_started"]
+    assert FlushAudio() not in effects
+    assert stepper.session.conversation.get(item.id).text == "We open at seven."
+
+
+def test_a_server_that_plays_truncates_an_answer_cut_while_it_was_generated(make_session, types, speech):
+    stepper = make_session(server_plays=True)
+    ask(stepper)
+    stepper.answer(*speech("One two three four.", ms=1000, done=False))
+    item_id = stepper.played[-1].item_id
+    effects = stepper.speak()
+    assert types(effects) == ["input_audio_buffer.speech_started", *TAIL]
+    effects = stepper.take(stepper.session.receive_flushed(item_id, 500))
+    assert types(effects) == ["output_audio_buffer.cleared", "conversation.item.truncated"]
+    assert stepper.session.conversation.get(item_id).text == "One two"
+
+
+def test_on_websocket_the_client_truncates(stepper, types, speech):
+    ask(stepper)
+    stepper.answer(*speech("We open ", "at seven ", "today.", ms=1000, done=False))
+    stepper.speak()
+    item_id = stepper.played[-1].item_id
+    truncation = {"type": "conversation.item.truncate", "item_id": item_id, "content_index": 0, "audio_end_ms": 2000}
+    assert types(stepper.send(truncation)) == ["conversation.item.truncated"]
+    assert stepper.session.conversation.get(item_id).text == "We open at seven"
+    stepper.send({"type": "conversation.item.retrieve", "item_id": item_id})
+    part = stepper.frames[-1]["item"]["content"][0]
+    assert "transcript" not in part
+    import base64
+
+    assert len(base64.b64decode(part["audio"])) == 2000 * 48
+
+
+def test_noise_that_is_no_speech_leaves_the_answer_alone(stepper, types, speech):
+    ask(stepper)
+    stepper.answer(*speech("We open at seven.", done=False))
+    effects = stepper.hear(32, 0.6) + stepper.hear(640, 0.2)
+    assert types(effects) == []
+    assert not [effect for effect in effects if isinstance(effect, CancelResponse)]
+
+
+def test_interrupt_response_false_lets_the_answer_go_on_and_answers_afterwards(stepper, types, speech):
+    detection = {"type": "server_vad", "interrupt_response": False}
+    stepper.send(
+        {"type": "session.update", "session": {"type": "realtime", "audio": {"input": {"turn_detection": detection}}}}
+    )
+    ask(stepper)
+    first = stepper.request().response_id
+    stepper.answer(*speech("We open ", done=False), response_id=first)
+    assert types(stepper.speak()) == ["input_audio_buffer.speech_started"]
+    assert "response.created" not in types(stepper.fall_silent())
+    effects = stepper.answer(*speech("at seven."), response_id=first)
+    assert types(effects)[-3:] == ["response.done", "rate_limits.updated", "response.created"]
+    assert stepper.request().response_id != first
+
+
+def test_an_interrupted_answer_is_in_the_next_context_as_far_as_it_was_heard(make_session, speech):
+    stepper = make_session(server_plays=True)
+    ask(stepper)
+    stepper.answer(*speech("First. ", "Second. ", "Third.", ms=1000, done=False))
+    item_id = stepper.played[-1].item_id
+    stepper.speak()
+    stepper.take(stepper.session.receive_flushed(item_id, 1000))
+    stepper.fall_silent()
+    texts = [item.text for item in stepper.request().items if item.role == "assistant"]
+    assert texts == ["First."]

@@ -1,0 +1,158 @@
+"""Items: created, retrieved, truncated, deleted (contract 4.13, 4.15)."""
+
+import base64
+
+import pytest
+
+
+def message(text="Hi", **more):
+    return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}], **more}
+
+
+def create(stepper, item, **more):
+    return stepper.send({"type": "conversation.item.create", "item": item, **more})
+
+
+def error(stepper):
+    return stepper.frames[-1]["error"]
+
+
+def test_items_are_put_where_the_client_wants_them(stepper):
+    create(stepper, message(id="b"))
+    create(stepper, message(id="a"), previous_item_id="root")
+    create(stepper, message(id="c"), previous_item_id="a")
+    assert [item.id for item in stepper.session.conversation.items] == ["a", "c", "b"]
+    assert [frame["previous_item_id"] for frame in stepper.frames[1::2]] == [None, None, "a"]
+
+
+@pytest.mark.parametrize(
+    ("event", "code"),
+    [
+        ({"type": "conversation.item.create", "item": message(id="a")}, "item_create_duplicate_item_id"),
+        (
+            {"type": "conversation.item.create", "item": message(), "previous_item_id": "?"},
+            "item_create_invalid_previous_item_id",
+        ),
+        ({"type": "conversation.item.retrieve", "item_id": "?"}, "item_retrieve_invalid_item_id"),
+        ({"type": "conversation.item.delete", "item_id": "?"}, "item_delete_invalid_item_id"),
+        (
+            {"type": "conversation.item.truncate", "item_id": "?", "content_index": 0, "audio_end_ms": 0},
+            "item_truncate_invalid_item_id",
+        ),
+        (
+            {"type": "conversation.item.truncate", "item_id": "a", "content_index": 0, "audio_end_ms": 0},
+            "unsupported_content_type",
+        ),
+        (
+            {
+                "type": "conversation.item.create",
+                "item": {"type": "function_call_output", "call_id": "x", "output": ""},
+            },
+            "invalid_tool_call_id",
+        ),
+    ],
+)
+def test_what_cannot_be_done_is_an_error_that_names_the_event(stepper, event, code):
+    create(stepper, message(id="a"))
+    stepper.send({**event, "event_id": "mine"})
+    assert error(stepper)["code"] == code
+    assert error(stepper)["event_id"] == "mine"
+    assert len(stepper.session.conversation) == 1
+
+
+def test_a_deleted_item_is_gone_from_the_context(stepper):
+    create(stepper, message(id="a"))
+    stepper.send({"type": "conversation.item.delete", "item_id": "a"})
+    assert stepper.frames[-1] == {
+        "type": "conversation.item.deleted",
+        "event_id": stepper.frames[-1]["event_id"],
+        "item_id": "a",
+    }
+    stepper.send({"type": "response.create"})
+    assert stepper.request().items == ()
+
+
+def test_user_speech_is_retrieved_with_its_audio(stepper):
+    pcm = b"\x05\x00" * 2400
+    part = {"type": "input_audio", "audio": base64.b64encode(pcm).decode()}
+    create(stepper, {"type": "message", "role": "user", "content": [part], "id": "a"})
+    assert stepper.frames[-1]["item"]["content"] == [{"type": "input_audio", "transcript": None}]
+    stepper.send({"type": "conversation.item.retrieve", "item_id": "a"})
+    assert base64.b64decode(stepper.frames[-1]["item"]["content"][0]["audio"]) == pcm
+
+
+def test_an_item_under_way_can_be_retrieved(stepper, speech):
+    stepper.send({"type": "response.create"})
+    stepper.answer(*speech("Hello ", done=False))
+    stepper.send({"type": "conversation.item.retrieve", "item_id": stepper.played[0].item_id})
+    content = stepper.frames[-1]["item"]["content"][0]
+    assert content["transcript"] == "Hello "
+    assert len(base64.b64decode(content["audio"])) == 500 * 48
+
+
+def test_a_truncation_behind_the_end_of_the_audio_names_both_lengths(stepper, speech):
+    stepper.send({"type": "response.create"})
+    stepper.answer(*speech("Hello.", ms=500))
+    item_id = stepper.played[0].item_id
+    truncation = {"type": "conversation.item.truncate", "item_id": item_id, "content_index": 0, "audio_end_ms": 501}
+    stepper.send(truncation)
+    assert error(stepper)["message"] == "Audio content of 500ms is already shorter than 501ms"
+    stepper.send({**truncation, "audio_end_ms": 500})
+    assert stepper.frames[-1]["type"] == "conversation.item.truncated"
+    stepper.send({**truncation, "audio_end_ms": 100})
+    assert error(stepper)["code"] == "item_already_truncated"
+
+
+def test_a_truncation_while_more_is_generated_holds_when_the_item_ends(stepper, speech):
+    stepper.send({"type": "response.create"})
+    stepper.answer(*speech("One ", ms=1000, done=False))
+    item_id = stepper.played[0].item_id
+    stepper.send({"type": "conversation.item.truncate", "item_id": item_id, "content_index": 0, "audio_end_ms": 1000})
+    stepper.answer(*speech("two ", "three.", ms=1000))
+    assert stepper.session.conversation.get(item_id).text == "One"
+
+
+def test_images_are_refused_by_an_engine_that_does_not_see(stepper):
+    part = {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo="}
+    create(stepper, {"type": "message", "role": "user", "content": [part]})
+    assert error(stepper)["code"] == "unsupported_content_type"
+    assert error(stepper)["param"] == "item.content[0].type"
+
+
+def test_old_audio_is_let_go_and_its_words_stay(make_session, speech):
+    stepper = make_session(audio_retention_s=1.0)
+    for word in ("One.", "Two.", "Three."):
+        stepper.send({"type": "response.create"})
+        stepper.answer(*speech(word, ms=600))
+    items = stepper.session.conversation.items
+    assert [len(item.parts[0].pcm) > 0 for item in items] == [False, False, True]
+    assert [item.text for item in items] == ["One.", "Two.", "Three."]
+
+
+def test_transcripts_are_told_to_a_client_that_asked(stepper, types):
+    from voice.engines.port import TranscriptDelta, TranscriptDone
+
+    config = {"type": "realtime", "audio": {"input": {"transcription": {"model": "whisper-1"}}}}
+    stepper.send({"type": "session.update", "session": config})
+    stepper.speak()
+    stepper.fall_silent()
+    item_id = stepper.session.conversation.last_id
+    effects = stepper.take(stepper.session.receive_transcription_event(item_id, TranscriptDelta("Hello")))
+    effects += stepper.take(stepper.session.receive_transcription_event(item_id, TranscriptDone("Hello")))
+    prefix = "conversation.item.input_audio_transcription."
+    assert types(effects) == [prefix + "delta", prefix + "completed"]
+    assert stepper.frames[-1]["usage"]["total_tokens"] == stepper.frames[-1]["usage"]["input_tokens"] + 2
+    stepper.send({"type": "conversation.item.retrieve", "item_id": item_id})
+    assert stepper.frames[-1]["item"]["content"][0]["transcript"] == "Hello"
+
+
+def test_transcripts_stay_inside_when_nobody_asked(stepper, types):
+    from voice.engines.port import TranscriptDone
+
+    stepper.speak()
+    stepper.fall_silent()
+    item_id = stepper.session.conversation.last_id
+    assert stepper.take(stepper.session.receive_transcription_event(item_id, TranscriptDone("Hello"))) == []
+    assert stepper.session.said == "Hello"
+    stepper.send({"type": "conversation.item.retrieve", "item_id": item_id})
+    assert stepper.frames[-1]["item"]["content"][0]["transcript"] is None

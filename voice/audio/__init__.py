@@ -1,0 +1,1 @@
+"""PCM audio as the core sees it: frames, resampling, companding, levels, voice activity, endpointing."""

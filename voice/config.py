@@ -1,0 +1,197 @@
+"""The configuration: one tree, its defaults in code, read by `voice.config_file.load`.
+
+Every field can be set in three places, the later one winning: here, in config.yaml, and in the environment as
+`VOICE__SECTION__FIELD` (`VOICE__SERVER__PORT=9000`; lists and objects as JSON).
+"""
+
+from ipaddress import ip_address
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from voice.config_types import ExistingFile, ExistingFolder, ModelName, Secret
+
+ENGINE_TYPES = ("cascade", "scripted")
+
+REALTIME_ALIASES = (
+    "gpt-realtime",
+    "gpt-realtime-2025-08-28",
+    "gpt-realtime-1.5",
+    "gpt-realtime-2",
+    "gpt-realtime-2.1",
+    "gpt-realtime-2.1-mini",
+    "gpt-realtime-mini",
+    "gpt-realtime-mini-2025-10-06",
+    "gpt-realtime-mini-2025-12-15",
+    "gpt-4o-realtime-preview",
+    "gpt-4o-mini-realtime-preview",
+)
+"""The model names that official clients come with (contract 1.9); each is a bare session of an engine of ours."""
+
+
+class Section(BaseModel):
+    """A part of the tree: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ApiKey(Section):
+    """A key that clients may come with."""
+
+    id: str = Field(min_length=1)
+    """Names the key in logs and metrics."""
+    secret: Secret
+
+
+def _name_keys(value: Any) -> Any:
+    if not isinstance(value, list | tuple):
+        return value
+    return [{"id": f"key-{n}", "secret": key} if isinstance(key, str) else key for n, key in enumerate(value, 1)]
+
+
+class ServerConfig(Section):
+    """Where the service listens, whom it lets in, and how much it takes."""
+
+    host: str = "127.0.0.1"
+    """An address of this machine. Any but a loopback address needs `keys`."""
+    port: int = Field(8080, ge=0, le=65535)
+    """0 takes any free port."""
+    keys: Annotated[tuple[ApiKey, ...], BeforeValidator(_name_keys)] = ()
+    """Either strings or `{id, secret}`. Without keys everyone who reaches the port is let in."""
+    max_sessions: int = Field(100, ge=1)
+    """One more is answered with 503, and when to try again."""
+    session_max_minutes: float = Field(60, gt=0)
+    outbox_bytes: int = Field(4 * 1024 * 1024, ge=65536)
+    """What may wait for a client that reads slowly; past that its session is closed."""
+    max_event_bytes: int = Field(24 * 1024 * 1024, ge=65536)
+    """The longest event a client may send; the contract allows 15 MiB of audio, which is 20 MiB of base64."""
+    drain_s: float = Field(20, ge=0)
+    """How long sessions may go on when the service is told to stop."""
+
+    @property
+    def is_loopback(self) -> bool:
+        """True when only this machine reaches the service."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+class ModelsConfig(Section):
+    """The embedded models, shared by all sessions. `voice models list` shows the names."""
+
+    stt: Annotated[str, ModelName("speech-to-text")] = "moonshine-tiny-en"
+    """Speech to text."""
+    stt_folder: ExistingFolder | None = None
+    """A folder with a Moonshine export of your own, instead of `stt`."""
+    llm: Annotated[str, ModelName("language-model")] = "qwen2.5-coder-0.5b"
+    """The language model; `qwen2.5-coder-1.5b` is better and slower."""
+    llm_file: ExistingFile | None = None
+    """A GGUF file of your own, instead of `llm`."""
+    llm_threads: int = Field(0, ge=0)
+    """0: one for each core, at most 8."""
+    tts: Annotated[str, ModelName("text-to-speech")] = "hibari"
+    """Text to speech."""
+    voice: str = "heart"
+    """The voice that speaks where a session asks for one that text-to-speech does not have."""
+    slots: int = Field(4, ge=1)
+    """How many conversations keep their prompt in the language model's cache, and generate, at a time."""
+    context_tokens: int = Field(4096, ge=512)
+    """Of each slot."""
+
+
+class CascadeConfig(Section):
+    """Speech to text, language model, text to speech, on the embedded models."""
+
+    type: Literal["cascade"]
+    temperature: float = Field(0.0, ge=0, le=2)
+    max_output_tokens: int = Field(160, ge=1)
+    """Of one answer; a caller does not want to listen longer."""
+
+
+class ScriptedConfig(Section):
+    """A declared dialogue with timing: for tests, benches and demonstrations."""
+
+    type: Literal["scripted"]
+    script: ExistingFile | None = None
+    """A YAML file; without it a built-in dialogue answers."""
+
+
+EngineConfig = Annotated[CascadeConfig | ScriptedConfig, Field(discriminator="type")]
+
+
+class TurnDetection(Section):
+    """When the caller's turn begins and ends (contract 3.6). What is not set is the service's default."""
+
+    type: Literal["server_vad"] = "server_vad"
+    threshold: float = Field(0.5, ge=0, le=1)
+    prefix_padding_ms: int = Field(300, ge=0)
+    silence_duration_ms: int = Field(500, ge=0)
+    idle_timeout_ms: int | None = Field(None, ge=5000, le=30000)
+    create_response: bool = True
+    interrupt_response: bool = True
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class AgentConfig(Section):
+    """Who answers when a client asks for `?model=<name>`."""
+
+    description: str = ""
+    instructions: str = ""
+    instructions_files: Annotated[tuple[ExistingFile, ...], BeforeValidator(_as_list)] = ()
+    """Appended to `instructions` in this order: a page of facts, for example. One name or a list."""
+    greeting: str | None = None
+    """The agent's first words; without one it waits for the caller."""
+    voice: str = Field("alloy", min_length=1)
+    engine: str = "cascade"
+    """A name under `engines`."""
+    tools: tuple[str, ...] = ()
+    """Import paths, `package.module:function`; the folder of the configuration file is searched first."""
+    turn_detection: TurnDetection | None = None
+
+
+class ToolsConfig(Section):
+    """Bounds over all tools; a deadline and a size of its own each tool states in its `@tool`."""
+
+    max_concurrent_per_session: int = Field(8, ge=1)
+    """Calls of one session under way at a time; one more fails at once."""
+    cancel_grace_s: float = Field(1.0, gt=0)
+    """What a cancelled tool has to clean up in before it is given up."""
+    threads: int = Field(16, ge=1)
+    """For tools that are not `async`, over all sessions."""
+
+
+class LogConfig(Section):
+    """What is written to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+    """`auto`: console on a terminal, JSON lines elsewhere."""
+
+
+def _default_engines() -> dict[str, CascadeConfig | ScriptedConfig]:
+    return {"cascade": CascadeConfig(type="cascade"), "scripted": ScriptedConfig(type="scripted")}
+
+
+class Config(Section):
+    """The whole tree."""
+
+    server: ServerConfig = ServerConfig()
+    models: ModelsConfig = ModelsConfig()
+    engines: dict[str, EngineConfig] = Field(default_factory=_default_engines)
+    """What thinks; `cascade` and `scripted` are there even when the file names others."""
+    agents: dict[str, AgentConfig] = Field(default_factory=dict)
+    aliases: dict[str, str] = Field(default_factory=lambda: dict.fromkeys(REALTIME_ALIASES, "cascade"))
+    """Model names that give a bare session of an engine, which the client configures itself."""
+    default_agent: str | None = None
+    """Who answers when a client names no model: an agent or an alias. Else the first agent, else the first alias."""
+    tools: ToolsConfig = ToolsConfig()
+    log: LogConfig = LogConfig()
+
+    @property
+    def answering(self) -> str:
+        """The agent or alias that answers when a client names no model."""
+        return self.default_agent or next(iter(self.agents), next(iter(self.aliases), ""))

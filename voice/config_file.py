@@ -1,0 +1,133 @@
+"""Loads the configuration: the file, the environment over it, and the checks that no single field can make."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from voice.config import ENGINE_TYPES, Config
+from voice.config_environment import merge, read_overrides
+from voice.config_problems import Places, explain, suggest
+from voice.config_types import Surroundings
+from voice.config_yaml import Loc, YamlFile
+from voice.errors import ConfigError
+
+DEFAULT_NAME = "config.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration and where it came from."""
+
+    config: Config
+    folder: Path
+    """Import paths of tools are looked up here first."""
+    places: Places
+    """For errors that are found later, as in a tool that cannot be imported."""
+    path: Path | None = None
+    """None: there is no file, the defaults hold."""
+
+
+class ConfigProblems(ConfigError):
+    """The configuration is wrong in one or more places."""
+
+    def __init__(self, problems: list[ConfigError]) -> None:
+        """The text holds every problem, a line each; the fields are those of the first."""
+        problems = sorted(problems, key=lambda problem: (problem.path or "", problem.line or 0, problem.column or 0))
+        first = problems[0]
+        super().__init__(first.message, path=first.path, line=first.line, column=first.column)
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Loaded:
+    """Read a configuration. Without `path` it is `config.yaml` of the current folder, or the defaults without one.
+
+    `environ` stands in for the process's environment in tests. Raises: ConfigProblems, ConfigError.
+    """
+    environ = os.environ if environ is None else environ
+    if path is None and Path(DEFAULT_NAME).is_file():
+        path = Path(DEFAULT_NAME)
+    file = YamlFile.read(path) if path else None
+    folder = path.resolve().parent if path else Path.cwd()
+    tree: dict[str, Any] = file.plain() if file else {}
+    # An empty section (`server:` with nothing below) means its defaults.
+    tree = _with_engines({key: value for key, value in tree.items() if value is not None})
+    overrides = read_overrides(environ, _spelling(tree))
+    places = Places(file, overrides)
+    try:
+        config = Config.model_validate(merge(tree, overrides), context=Surroundings(folder, environ))
+    except ValidationError as error:
+        raise ConfigProblems(list(explain(error, places))) from None
+    if problems := [places.error(loc, message) for loc, message in _check(config)]:
+        raise ConfigProblems(problems)
+    return Loaded(config, folder, places, path)
+
+
+def _with_engines(tree: dict[str, Any]) -> dict[str, Any]:
+    """Add the engines that are always there; one that is called like its type need not repeat it."""
+    engines = tree.get("engines", {})
+    if not isinstance(engines, dict):
+        return tree
+    known = {name: {"type": name, **(engines.get(name) or {})} for name in ENGINE_TYPES if _may_fill(engines.get(name))}
+    return {**tree, "engines": {**known, **{name: value for name, value in engines.items() if name not in known}}}
+
+
+def _may_fill(engine: Any) -> bool:
+    return engine is None or isinstance(engine, dict)
+
+
+def _spelling(tree: dict[str, Any]) -> dict[str, Any]:
+    return {**{name: {} for name in Config.model_fields}, **tree}
+
+
+def _check(config: Config) -> Iterator[tuple[Loc, str]]:
+    for name, agent in config.agents.items():
+        if agent.engine not in config.engines:
+            yield (
+                ("agents", name, "engine"),
+                f"there is no engine '{agent.engine}'" + suggest(agent.engine, config.engines),
+            )
+    for name, engine in config.aliases.items():
+        if engine not in config.engines:
+            yield ("aliases", name), f"there is no engine '{engine}'" + suggest(engine, config.engines)
+        if name in config.agents:
+            yield ("aliases", name), f"'{name}' is an agent already"
+    default = config.default_agent
+    if default is not None and default not in config.agents and default not in config.aliases:
+        yield ("default_agent",), f"there is no agent '{default}'" + suggest(default, [*config.agents, *config.aliases])
+    if message := refuse_open_door(config.server.host, config):
+        yield ("server", "host"), message
+
+
+def refuse_open_door(host: str, config: Config) -> str | None:
+    """Return why the service must not listen at `host`, or None: without keys only a loopback address will do."""
+    server = config.server.model_copy(update={"host": host})
+    if server.is_loopback or server.keys:
+        return None
+    return (
+        "without `server.keys` the service listens on this machine only, "
+        f"and {host or 'an empty host'} is open to others: set a key, or use 127.0.0.1"
+    )
+
+
+def override(loaded: Loaded, *, host: str | None = None, port: int | None = None, engine: str | None = None) -> Loaded:
+    """Return the configuration with what the command line says; `engine` then thinks for every agent and alias.
+
+    Raises: ConfigError.
+    """
+    config = loaded.config
+    if host is not None and (message := refuse_open_door(host, config)):
+        raise ConfigError(message, path="--host")
+    changes = {"host": host, "port": port}
+    server = config.server.model_copy(update={key: value for key, value in changes.items() if value is not None})
+    config = config.model_copy(update={"server": server})
+    if engine is not None:
+        agents = {name: agent.model_copy(update={"engine": engine}) for name, agent in config.agents.items()}
+        config = config.model_copy(update={"agents": agents, "aliases": dict.fromkeys(config.aliases, engine)})
+    return replace(loaded, config=config)

@@ -1,0 +1,62 @@
+"""The embedded models as the service sees them: not there yet, missing, there, or being started again."""
+
+import asyncio
+
+import structlog
+
+from voice.errors import EngineError, EngineUnavailable, ModelError
+from voice.models.client import ModelHost
+from voice.models.settings import HostSettings
+
+_log = structlog.get_logger(__name__)
+
+LOOK_AGAIN_S = 5.0
+"""How often missing files are looked for: after `voice models fetch` the service need not be restarted."""
+
+
+class EmbeddedModels:
+    """Loads the model host in the background and says meanwhile, in one sentence, why nothing can be asked of it."""
+
+    def __init__(self, settings: HostSettings) -> None:
+        """Nothing is started before `load`."""
+        self._settings = settings
+        self._host: ModelHost | None = None
+        self._obstacle: str | None = "The models are still being loaded."
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why a session cannot be served now, or None."""
+        if self._host is not None and not self._host.ready:
+            return "The models are being started again."
+        return self._obstacle
+
+    def require(self) -> ModelHost:
+        """Return the host. Raises: EngineUnavailable before it has been loaded."""
+        if self._host is None:
+            raise EngineUnavailable(self._obstacle or "The models are not loaded.")
+        return self._host  # one that is being started again keeps its callers waiting by itself
+
+    async def load(self) -> None:
+        """Return once the models are loaded. Missing files are named in the log once and waited for."""
+        while True:
+            host = ModelHost(self._settings)
+            try:
+                await host.start()
+            except ModelError as error:
+                self._note(f"{error} Type: {error.command}")
+            except EngineError as error:
+                self._note(error.message)
+            else:
+                self._host, self._obstacle = host, None
+                return
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+    async def aclose(self) -> None:
+        """End the host process."""
+        if self._host is not None:
+            await self._host.aclose()
+
+    def _note(self, obstacle: str) -> None:
+        if obstacle != self._obstacle:
+            _log.error("models_unavailable", reason=obstacle)
+        self._obstacle = obstacle

@@ -1,0 +1,1 @@
+"""What thinks: engines behind one port (`voice.engines.port`)."""

@@ -1,0 +1,115 @@
+"""The error tree of `voice`.
+
+VoiceError
+├── ContractError            a client broke the contract (becomes an `error` event, never a closed socket)
+├── ConfigError              config.yaml, an environment variable or an agent is wrong (place, hint)
+├── EngineError              an engine could not do its work; the session goes on
+│   ├── EngineUnavailable    it cannot be reached or its model is missing; try again or another
+│   ├── EngineOverloaded     its queue is full; try again after `retry_after_s`
+│   └── EngineProtocolError  it answered what it must not
+├── ModelError               an embedded model's files
+│   ├── ModelMissing         not on this machine; `command` fetches it
+│   └── ModelDamaged         the digest differs; `command` fetches it again
+└── CapacityError            the service has no place for another session
+"""
+
+
+class VoiceError(Exception):
+    """Root of everything this package raises on purpose."""
+
+
+class ContractError(VoiceError):
+    """A client's event breaks the Realtime contract (contract 4.15)."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = "invalid_value",
+        param: str | None = None,
+        event_id: str | None = None,
+        type: str = "invalid_request_error",
+    ) -> None:
+        """`code`, `param`, `type` and the client's own `event_id` stand in the `error` event as they are."""
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.param = param
+        self.event_id = event_id
+        self.type = type
+
+
+class ConfigError(VoiceError):
+    """The operator's configuration is wrong."""
+
+    def __init__(
+        self, message: str, *, path: str | None = None, line: int | None = None, column: int | None = None
+    ) -> None:
+        """`line` and `column` count from 1; the text reads `config.yaml:6:3: message`."""
+        place = ":".join(str(part) for part in (path, line, column) if part is not None)
+        super().__init__(f"{place}: {message}" if place else message)
+        self.message = message
+        self.path = path
+        self.line = line
+        self.column = column
+
+
+class EngineError(VoiceError):
+    """An engine could not do its work; `code` stands in `response.done` under `status_details.error`."""
+
+    code = "server_error"
+
+    def __init__(self, message: str) -> None:
+        """`message` is shown to the client: no secret, no path."""
+        super().__init__(message)
+        self.message = message
+
+
+class EngineUnavailable(EngineError):
+    """The engine cannot be reached, has died, or its model is missing."""
+
+    code = "engine_unavailable"
+
+
+class EngineOverloaded(EngineError):
+    """The engine's queue is full."""
+
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        """`retry_after_s` is the engine's own estimate."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class EngineProtocolError(EngineError):
+    """The engine answered something that its port does not allow."""
+
+    code = "engine_protocol_error"
+
+
+class ModelError(VoiceError):
+    """The files of an embedded model are not usable."""
+
+    def __init__(self, message: str, *, model: str, command: str) -> None:
+        """`command` is what the operator types to mend it."""
+        super().__init__(message)
+        self.model = model
+        self.command = command
+
+
+class ModelMissing(ModelError):
+    """The model's files are not on this machine."""
+
+
+class ModelDamaged(ModelError):
+    """A file's digest is not the manifest's."""
+
+
+class CapacityError(VoiceError):
+    """The service serves as many sessions as it may."""
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        """`retry_after_s` becomes the `retry-after` header."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s

@@ -1,0 +1,224 @@
+"""The sessions of this process: who answers, how many at once, and how they end when the service stops (design §5)."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from voice.activity import ActivityService
+from voice.agent import Agent
+from voice.engines.port import Engine
+from voice.errors import CapacityError, ContractError, EngineError, EngineUnavailable
+from voice.ids import Ids
+from voice.metrics import Metrics, SessionMeter
+from voice.protocol import server_events as wire_events
+from voice.protocol.session_config import AudioConfig, AudioInput, AudioOutput, SessionConfig
+from voice.protocol.session_fields import ServerVad
+from voice.runner import Runner
+from voice.session.core import SessionTraits
+from voice.session.session import Session
+from voice.tooling import ServiceTools
+from voice.transport import Transport
+
+_log = structlog.get_logger(__name__)
+
+GOING_AWAY = 1001
+INTERNAL_ERROR = 1011
+TRY_AGAIN_LATER = 1013
+"""WebSocket close codes (contract 2.6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRuntime:
+    """An agent with what it needs to serve a session."""
+
+    agent: Agent
+    make_engine: Callable[[str], Engine]
+    """Takes the session's id; the engine is opened by the runner."""
+    tools: ServiceTools
+    problem: Callable[[], str | None] = lambda: None
+    """Why a caller would not be served now, in a sentence with its remedy; None when all is well."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """Bounds, of the service and of each session."""
+
+    max_sessions: int = 200
+    max_duration_s: float = 3600.0
+    audio_retention_s: float = 600.0
+    input_capacity_s: float = 900.0
+
+
+class SessionManager:
+    """Admits sessions and knows them by id."""
+
+    def __init__(
+        self,
+        agents: Mapping[str, AgentRuntime],
+        default: str,
+        activity: ActivityService,
+        limits: SessionLimits,
+        metrics: Metrics,
+    ) -> None:
+        """`default` names the agent that answers when a client names none; it must be in `agents`."""
+        self._agents = dict(agents)
+        self._default = self._agents[default]
+        self._activity = activity
+        self._limits = limits
+        self._metrics = metrics
+        self._places: set[Place] = set()
+        self._is_draining = False
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+
+    @property
+    def active(self) -> int:
+        """Sessions admitted and not over."""
+        return len(self._places)
+
+    @property
+    def ready(self) -> bool:
+        """True when a caller who names no agent would be served now."""
+        return self.problem is None
+
+    @property
+    def problem(self) -> str | None:
+        """Why a caller would not be served now; None when all is well."""
+        return "The service is stopping." if self._is_draining else self._default.problem()
+
+    def models(self) -> list[Agent]:
+        """What `?model=` may name: agents and aliases."""
+        return [runtime.agent for runtime in self._agents.values()]
+
+    def resolve(self, model: str | None) -> Agent:
+        """Return who answers. Raises: ContractError for a name that nobody has (contract 2.3)."""
+        if model is None:
+            return self._default.agent
+        runtime = self._agents.get(model)
+        if runtime is None:
+            raise ContractError(
+                f"The model '{model}' does not exist. GET /v1/models lists those that do.",
+                code="model_not_found",
+                param="model",
+            )
+        return runtime.agent
+
+    def admit(self, agent: Agent, *, key_id: str | None = None) -> "Place":
+        """Reserve a place; the caller runs or releases it. Raises: CapacityError, EngineUnavailable."""
+        if self._is_draining:
+            raise CapacityError("The service is stopping; connect again in a moment.", retry_after_s=5.0)
+        if len(self._places) >= self._limits.max_sessions:
+            raise CapacityError(
+                f"All {self._limits.max_sessions} sessions of this service are taken.", retry_after_s=5.0
+            )
+        runtime = self._agents[agent.name]
+        problem = runtime.problem()
+        if problem is not None:
+            raise EngineUnavailable(problem)
+        place = Place(self, runtime, key_id)
+        self._places.add(place)
+        self._is_empty.clear()
+        self._metrics.sessions.set(len(self._places))
+        return place
+
+    async def drain(self, timeout_s: float) -> None:
+        """Admit nobody any more, let sessions end by themselves for `timeout_s`, then end them (close code 1001)."""
+        self._is_draining = True
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._is_empty.wait()
+        except TimeoutError:
+            for place in list(self._places):
+                place.stop(GOING_AWAY, "The service is stopping.")
+            await self._is_empty.wait()
+
+    def _leave(self, place: "Place", how: str) -> None:
+        if place in self._places:
+            self._places.discard(place)
+            self._metrics.sessions.set(len(self._places))
+            self._metrics.sessions_ended.labels(how).inc()
+            if not self._places:
+                self._is_empty.set()
+
+
+class Place:
+    """One admitted session."""
+
+    def __init__(self, manager: SessionManager, runtime: AgentRuntime, key_id: str | None) -> None:
+        self._manager = manager
+        self._runtime = runtime
+        self._key_id = key_id
+        self._runner: Runner | None = None
+        self._ids = Ids()
+        self.session_id = f"sess_{self._ids.stem}"
+
+    def stop(self, code: int, reason: str) -> None:
+        """End the session."""
+        if self._runner is not None:
+            self._runner.stop(code, reason)
+        else:
+            self.release()
+
+    def release(self) -> None:
+        """Give the place back unused."""
+        self._manager._leave(self, "unused")
+
+    async def run(self, transport: Transport) -> None:
+        """Run the session to its end; the transport is closed then. An error ends this session only."""
+        log = _log.bind(session=self.session_id, agent=self._runtime.agent.name, key=self._key_id)
+        how, started_s = "failed", time.monotonic()
+        try:
+            self._runner = self._make_runner(transport)
+            log.info("session started")
+            await self._runner.run()
+            how = "ended"
+        except EngineError as error:
+            log.warning("engine not available", error=error.message)
+            await self._refuse(transport, error)
+        except Exception:
+            log.exception("session failed")
+            await transport.aclose(INTERNAL_ERROR, "The server had an error.")
+        finally:
+            self._manager._leave(self, how)
+            log.info("session ended", how=how, duration_s=round(time.monotonic() - started_s, 1))
+
+    async def _refuse(self, transport: Transport, error: EngineError) -> None:
+        body = wire_events.ErrorBody(type="server_error", code=error.code, message=error.message)
+        transport.send_event(wire_events.ErrorEvent(event_id=self._ids.mint("event"), error=body))
+        await transport.aclose(TRY_AGAIN_LATER, error.message[:100])
+
+    def _make_runner(self, transport: Transport) -> Runner:
+        agent, limits = self._runtime.agent, self._manager._limits
+        engine = self._runtime.make_engine(self.session_id)
+        traits = SessionTraits(
+            capabilities=engine.capabilities,
+            server_plays=transport.plays_in_real_time,
+            service_tools=tuple(self._runtime.tools.specs()),
+            greeting=agent.greeting,
+            max_duration_s=limits.max_duration_s,
+            audio_retention_s=limits.audio_retention_s,
+            input_capacity_s=limits.input_capacity_s,
+        )
+        session = Session(self._config(agent), traits, self._ids)
+        return Runner(
+            session,
+            engine,
+            transport,
+            self._manager._activity,
+            self._runtime.tools,
+            SessionMeter(self._manager._metrics),
+            agent_name=agent.name,
+        )
+
+    def _config(self, agent: Agent) -> SessionConfig:
+        detection = ServerVad(**agent.turn_detection) if agent.turn_detection else ServerVad()
+        return SessionConfig(
+            id=self.session_id,
+            model=agent.name,
+            expires_at=int(time.time() + self._manager._limits.max_duration_s),
+            instructions=agent.instructions,
+            audio=AudioConfig(input=AudioInput(turn_detection=detection), output=AudioOutput(voice=agent.voice)),
+        )

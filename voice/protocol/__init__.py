@@ -1,0 +1,1 @@
+"""The words of the Realtime contract: client events, server events, items, the session configuration."""

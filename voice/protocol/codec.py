@@ -1,0 +1,116 @@
+"""Text frames to events and back. The two audio events skip the model layer.
+
+Measured: 1.6 µs to decode an append of 40 ms (0.4 µs of it base64), 0.5 µs to encode a delta of 100 ms. Everything else
+goes through pydantic: 1 µs for a small event, 44 µs for a `session.update` with ten tools.
+"""
+
+from typing import Any, Final
+
+import msgspec
+import pybase64
+from pydantic import ValidationError
+
+from voice.protocol.base import ServerEvent
+from voice.protocol.client_events import (
+    APPEND,
+    MAX_APPEND_BYTES,
+    MAX_EVENT_ID_CHARS,
+    MODELLED_EVENTS,
+    SUPPORTED_TYPES,
+    AppendShape,
+    ClientEvent,
+    InputAudioBufferAppend,
+    InvalidEvent,
+)
+from voice.protocol.validation import Problem, explain, mistyped
+
+_MAX_ENCODED_CHARS: Final = (MAX_APPEND_BYTES + 2) // 3 * 4
+
+
+class _Append(msgspec.Struct, tag_field="type", tag=APPEND, forbid_unknown_fields=True, gc=False):
+    """An append that is as it should be. Anything else is left to the thorough path, which says what is wrong."""
+
+    audio: str
+    event_id: str | None = None
+
+
+_append_decoder: Final = msgspec.json.Decoder(_Append)
+_decoder: Final = msgspec.json.Decoder()
+_APPEND_MARK: Final = f'"{APPEND}"'
+
+
+def decode_client_event(text: str) -> ClientEvent:
+    """Return the event, or what is wrong with it as an `InvalidEvent`. Never raises."""
+    if _APPEND_MARK in text:
+        try:
+            append = _append_decoder.decode(text)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            pass  # not an append, or a bad one: the thorough path says which
+        else:
+            if append.event_id is None or len(append.event_id) <= MAX_EVENT_ID_CHARS:
+                return _decode_audio(append.audio, append.event_id)
+    return _decode_thoroughly(text)
+
+
+def _decode_audio(encoded: str, event_id: str | None) -> ClientEvent:
+    if len(encoded) > _MAX_ENCODED_CHARS:
+        message = f"Invalid 'audio': an append holds at most {MAX_APPEND_BYTES} bytes (15 MiB) of audio."
+        return InvalidEvent(message, param="audio", event_id=event_id)
+    try:
+        return InputAudioBufferAppend(pybase64.b64decode(encoded, validate=True), event_id)
+    except ValueError:
+        message = "Invalid 'audio': expected base64-encoded audio bytes."
+        return InvalidEvent(message, param="audio", event_id=event_id)
+
+
+def _decode_thoroughly(text: str) -> ClientEvent:
+    try:
+        event = _decoder.decode(text)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        return InvalidEvent(f"The event is not valid JSON: {error}.", code="invalid_json")
+    except RecursionError:
+        return InvalidEvent("The event is not valid JSON: it is nested too deep.", code="invalid_json")
+    if not isinstance(event, dict):
+        return InvalidEvent("Invalid event: expected a JSON object.", code="invalid_type")
+    raw_id = event.get("event_id")
+    event_id = raw_id if isinstance(raw_id, str) and len(raw_id) <= MAX_EVENT_ID_CHARS else None
+    result = _validate(event)
+    if isinstance(result, Problem):
+        return InvalidEvent(result.message, result.code, result.param, event_id)
+    return result
+
+
+def _validate(event: dict[str, Any]) -> ClientEvent | Problem:
+    if "type" not in event:
+        return Problem("Missing required parameter: 'type'.", "missing_required_parameter", "type")
+    kind = event["type"]
+    if not isinstance(kind, str):
+        return mistyped("type", "a string", kind)
+    model = AppendShape if kind == APPEND else MODELLED_EVENTS.get(kind)
+    if model is None:
+        shown = kind if len(kind) <= 128 else kind[:125] + "..."
+        return Problem(f"Invalid value: '{shown}'. Supported values are: {SUPPORTED_TYPES}.", "invalid_value", "type")
+    try:
+        checked = model.model_validate(event)
+    except ValidationError as error:
+        return explain(error)
+    return _decode_audio(checked.audio, checked.event_id) if isinstance(checked, AppendShape) else checked
+
+
+def encode_server_event(event: ServerEvent) -> str:
+    """Return the frame: what was given, nulls included, and the constants."""
+    return event.__pydantic_serializer__.to_json(event, exclude_unset=True).decode()
+
+
+def encode_audio_delta(
+    event_id: str, response_id: str, item_id: str, output_index: int, content_index: int, payload: bytes
+) -> str:
+    """Return a `response.output_audio.delta` frame. `payload` is in the wire format, whole samples.
+
+    The ids must be ours: they go into the text as they are.
+    """
+    return (
+        f'{{"type":"response.output_audio.delta","event_id":"{event_id}","response_id":"{response_id}",'
+        f'"item_id":"{item_id}","output_index":{output_index},"content_index":{content_index},'
+        f'"delta":"{pybase64.b64encode_as_string(payload)}"}}'
+    )

@@ -1,0 +1,206 @@
+"""One live session: reads the transport, performs effects, feeds results back (design §4, §5).
+
+    transport ──events, frames──► Session ──effects──► transport, engine, voice activity, tools
+                                     ▲                        │
+                                     └──── results ───────────┘
+
+Effects are performed in order and without an await; what they start runs as named tasks of one TaskGroup.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any
+
+from voice.activity import ActivityService
+from voice.engines.port import AudioDelta, Engine, EngineDone, ResponseRequest, TranscriptDone, TranscriptionRequest
+from voice.errors import EngineError, EngineProtocolError
+from voice.metrics import SessionMeter
+from voice.session import effects as do
+from voice.session.session import Session
+from voice.tooling import ServiceTools, ToolContext
+from voice.transport import Transport
+
+
+class Runner:
+    """Runs a session until its client is gone, its time is over, or `stop` is called."""
+
+    def __init__(
+        self,
+        session: Session,
+        engine: Engine,
+        transport: Transport,
+        activity: ActivityService,
+        tools: ServiceTools,
+        meter: SessionMeter,
+        *,
+        agent_name: str = "",
+    ) -> None:
+        self._session = session
+        self._engine = engine
+        self._transport = transport
+        self._tools = tools
+        self._meter = meter
+        self._agent_name = agent_name
+        self._voice = activity.open_stream(self._receive_voice_activity)
+        self._pending: deque[do.Effect] = deque()
+        self._is_performing = False
+        self._over = asyncio.Event()
+        self._close_code, self._close_reason = 1000, ""
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due_s: float | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._perform_by_type: dict[type[do.Effect], Callable[[Any], None]] = {
+            do.SendEvent: self._send_event,
+            do.PlayAudio: self._play_audio,
+            do.FinishAudio: transport.finish_audio,
+            do.FlushAudio: self._flush_audio,
+            do.StartResponse: lambda effect: self._spawn(effect.request.response_id, self._respond(effect.request)),
+            do.CancelResponse: lambda effect: self._cancel(effect.response_id),
+            do.StartTranscription: lambda effect: self._spawn(
+                f"transcribe {effect.request.item_id}", self._transcribe(effect.request)
+            ),
+            do.DetectVoice: lambda effect: self._voice.push(effect.frame),
+            do.ResetVoice: lambda effect: self._voice.reset(effect.at_sample),
+            do.HearAudio: lambda effect: engine.hear(effect.item_id, effect.frame),
+            do.DropAudio: lambda effect: engine.drop(effect.item_id),
+            do.ConfigureEngine: lambda _: engine.configure(session.engine_settings),
+            do.RunTool: lambda effect: self._spawn(effect.call_id, self._run_tool(effect)),
+            do.CancelTool: lambda effect: self._cancel(effect.call_id),
+            do.CloseSession: lambda effect: self.stop(effect.code, effect.reason),
+        }
+
+    async def run(self) -> None:
+        """Run to the end. The engine and the transport are closed then. Raises: EngineError when it cannot open."""
+        try:
+            await self._engine.open(self._session.engine_settings)
+            async with asyncio.TaskGroup() as self._group:
+                self._feed(self._session.start(asyncio.get_running_loop().time()))
+                self._spawn("client events", self._read_events())
+                self._spawn("frames", self._read_frames())
+                if self._transport.plays_in_real_time:
+                    self._spawn("drained", self._watch_drained())
+                await self._over.wait()
+                for task in self._tasks.values():
+                    task.cancel()
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._voice.close()
+            await self._engine.aclose()
+            await self._transport.aclose(self._close_code, self._close_reason)
+
+    def stop(self, code: int = 1000, reason: str = "") -> None:
+        """End the session; `run` returns once everything of it has stopped."""
+        if not self._over.is_set():
+            self._close_code, self._close_reason = code, reason
+            self._over.set()
+
+    # --- Reading --------------------------------------------------------------------------------------------------
+
+    async def _read_events(self) -> None:
+        async for event in self._transport.client_events():
+            self._feed(self._session.receive_client_event(event))
+        self.stop()
+
+    async def _read_frames(self) -> None:
+        async for frame in self._transport.frames():
+            self._feed(self._session.receive_audio(frame))
+
+    async def _watch_drained(self) -> None:
+        while True:
+            self._feed(self._session.receive_drained(await self._transport.wait_drained()))
+
+    def _receive_voice_activity(self, probability: float, window_start: int, window_end: int) -> None:
+        self._feed(self._session.receive_voice_activity(probability, window_start, window_end))
+
+    def _receive_timer(self) -> None:
+        self._timer = None
+        self._feed(self._session.handle_timer(asyncio.get_running_loop().time()))
+
+    # --- Performing -----------------------------------------------------------------------------------------------
+
+    def _feed(self, effects: list[do.Effect]) -> None:
+        """Perform effects behind all that are waiting: what a flush reports comes after the events it goes with."""
+        if self._over.is_set():
+            return
+        self._pending.extend(effects)
+        if self._is_performing:
+            return
+        self._is_performing = True
+        try:
+            while self._pending:
+                effect = self._pending.popleft()
+                self._perform_by_type[type(effect)](effect)
+        finally:
+            self._is_performing = False
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        due_s = self._session.next_deadline()
+        if due_s == self._timer_due_s and (self._timer is not None or due_s is None):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_due_s = due_s
+        loop = asyncio.get_running_loop()
+        self._timer = None if due_s is None else loop.call_at(due_s, self._receive_timer)
+
+    def _send_event(self, effect: do.SendEvent) -> None:
+        self._transport.send_event(effect.event)
+        self._meter.note_event(effect.event)
+
+    def _play_audio(self, effect: do.PlayAudio) -> None:
+        self._transport.play_audio(effect)
+        self._meter.note_audio()
+
+    def _flush_audio(self, effect: do.FlushAudio) -> None:
+        flushed = self._transport.flush_audio()
+        if flushed is not None:
+            self._feed(self._session.receive_flushed(flushed.item_id, flushed.played_ms))
+
+    # --- Tasks ----------------------------------------------------------------------------------------------------
+
+    def _spawn(self, name: str, work: Any) -> None:
+        if self._group is None:
+            raise RuntimeError("effects are performed inside run()")
+        task = self._group.create_task(work, name=name)
+        self._tasks[name] = task
+        task.add_done_callback(lambda _: self._tasks.pop(name, None))
+
+    def _cancel(self, name: str) -> None:
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            task.cancel()
+
+    async def _respond(self, request: ResponseRequest) -> None:
+        last = None
+        try:
+            async with aclosing(self._engine.respond(request)) as events:
+                async for last in events:
+                    self._feed(self._session.receive_engine_event(request.response_id, last))
+                    if isinstance(last, AudioDelta):
+                        await self._transport.wait_playable()
+            if not isinstance(last, EngineDone):
+                raise EngineProtocolError("the engine ended a response without saying so")
+        except EngineError as error:
+            self._feed(self._session.receive_engine_failure(request.response_id, error))
+
+    async def _transcribe(self, request: TranscriptionRequest) -> None:
+        last = None
+        try:
+            async with aclosing(self._engine.transcribe(request)) as events:
+                async for last in events:
+                    self._feed(self._session.receive_transcription_event(request.item_id, last))
+            if not isinstance(last, TranscriptDone):
+                raise EngineProtocolError("the engine ended a transcription without saying so")
+        except EngineError as error:
+            self._feed(self._session.receive_transcription_failure(request.item_id, error))
+
+    async def _run_tool(self, effect: do.RunTool) -> None:
+        context = ToolContext(self._session.config.id, self._agent_name, self._session.said)
+        result = await self._tools.run(effect.name, effect.arguments, context)
+        self._meter.metrics.tool_calls.labels("failed" if result.failed else "completed").inc()
+        self._feed(self._session.receive_tool_output(effect.call_id, result))

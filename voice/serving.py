@@ -1,0 +1,188 @@
+"""Runs the service in this process: listens, loads the models meanwhile, and stops well.
+
+start ──► listening (/healthz 200) ──► models loaded (/readyz 200)
+1st SIGTERM or SIGINT ──► draining: /readyz 503, sessions go on for `drain_s` ──► stopped
+2nd ──► what is left ends at once
+"""
+
+import asyncio
+import errno
+import gc
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+from aiohttp import web
+
+from voice.config import ServerConfig
+from voice.errors import VoiceError
+
+_log = structlog.get_logger(__name__)
+
+_CLEANUP_S = 5.0
+"""What closing sockets and ending the model host may take."""
+
+
+class ListenError(VoiceError):
+    """The address cannot be listened at."""
+
+
+class Draining(Protocol):
+    """The part of the session manager that is needed to stop."""
+
+    @property
+    def active(self) -> int:
+        """How many sessions live."""
+        ...
+
+    async def drain(self, timeout_s: float) -> None:
+        """Take no new session; return when all have ended, ending those that last longer than that."""
+        ...
+
+
+class Announcer(Protocol):
+    """Tells the operator how far the service is."""
+
+    def listening(self, host: str, port: int) -> None:
+        """It listens, at the address and port that were really bound."""
+        ...
+
+    def loading(self) -> None:
+        """The models are being loaded."""
+        ...
+
+    def ready(self) -> None:
+        """Everything is there that sessions need."""
+        ...
+
+    def stopping(self, sessions: int) -> None:
+        """It was told to stop, and waits for so many sessions."""
+        ...
+
+
+class Models(Protocol):
+    """What takes a while to be there."""
+
+    async def load(self) -> None:
+        """Return when the models are loaded."""
+        ...
+
+    async def aclose(self) -> None:
+        """End what `load` began. Safe without it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What is to be run."""
+
+    application: web.Application
+    sessions: Draining
+    announcer: Announcer
+    models: Models | None = None
+    """None when nobody thinks with them."""
+
+
+async def serve(served: Served, config: ServerConfig) -> None:
+    """Serve until a signal asks for the end. Raises: ListenError."""
+    stop = _StopSignals()
+    # aiohttp's own wait at the end is not needed: the sessions have been drained by then.
+    runner = web.AppRunner(served.application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    await runner.setup()
+    load: asyncio.Task[None] | None = None
+    try:
+        with stop.handled():
+            served.announcer.listening(*await _listen(runner, config))
+            load = asyncio.create_task(_load(served), name="load models")
+            await stop.first.wait()
+            await _drain(served, stop, config.drain_s)
+    finally:
+        if load is not None:
+            load.cancel()
+            await asyncio.wait({load})
+        await _within(runner.cleanup(), "close the connections")
+        if served.models is not None:
+            await _within(served.models.aclose(), "end the model host")
+
+
+async def _load(served: Served) -> None:
+    if served.models is not None:
+        served.announcer.loading()
+        await served.models.load()
+    # One collection of the old generation over a heap of this size delays every session by up to 187 ms (measured):
+    # what is there now stays for good and need not be looked at again.
+    gc.collect()
+    gc.freeze()
+    served.announcer.ready()
+
+
+async def _drain(served: Served, stop: "_StopSignals", drain_s: float) -> None:
+    served.announcer.stopping(served.sessions.active)
+    drained = asyncio.create_task(served.sessions.drain(drain_s), name="drain")
+    second = asyncio.create_task(stop.second.wait(), name="second signal")
+    await asyncio.wait({drained, second}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (drained, second):
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _within(work: Awaitable[None], what: str) -> None:
+    try:
+        await asyncio.wait_for(work, _CLEANUP_S)
+    except TimeoutError:
+        _log.warning("gave up waiting", what=what, after_s=_CLEANUP_S)
+
+
+async def _listen(runner: web.AppRunner, config: ServerConfig) -> tuple[str, int]:
+    site = web.TCPSite(runner, config.host, config.port, backlog=1024)
+    try:
+        await site.start()
+    except OSError as error:
+        raise ListenError(_why_not(error, config.host, config.port)) from error
+    host, port = runner.addresses[0][:2]
+    return str(host), int(port)
+
+
+def _why_not(error: OSError, host: str, port: int) -> str:
+    """Say in one sentence why an address cannot be listened at, and what helps."""
+    if isinstance(error, socket.gaierror):
+        return f"the host name {host} is not known: give an address of this machine, as in --host 127.0.0.1"
+    # asyncio gives one error of its own where several addresses were tried.
+    code = error.errno
+    if code == errno.EADDRINUSE:
+        other = port % 65535 + 1
+        return f"port {port} on {host} is in use: stop what listens there, or take another, as in --port {other}"
+    if code == errno.EACCES:
+        return f"port {port} needs more rights than this user has: take one above 1023, as in --port 8080"
+    if code == errno.EADDRNOTAVAIL:
+        return f"{host} is no address of this machine: take one that is, as in --host 127.0.0.1"
+    return f"cannot listen at {host} port {port}: {os.strerror(code) if code else error}"
+
+
+class _StopSignals:
+    """The first and the second signal that asks for the end."""
+
+    def __init__(self) -> None:
+        self.first = asyncio.Event()
+        self.second = asyncio.Event()
+
+    @contextmanager
+    def handled(self) -> Iterator[None]:
+        """Take SIGTERM and SIGINT while the block lasts; a Ctrl-C after it ends the process the ordinary way."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._note)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def _note(self) -> None:
+        (self.second if self.first.is_set() else self.first).set()

@@ -1,0 +1,111 @@
+"""The conversation: items in order. Everything that was said, in the form in which it was heard."""
+
+from dataclasses import replace
+
+from voice.errors import ContractError
+from voice.session.items import AudioPart, Item, Message, ToolCall
+
+ROOT = "root"
+"""`previous_item_id` that means: in first place (contract 4.13)."""
+
+
+class Conversation:
+    """Items by id, in order. `revision` grows with every change, so that a speculation can tell that it is stale."""
+
+    def __init__(self, id: str, *, audio_retention_bytes: int) -> None:
+        """`audio_retention_bytes` bounds the PCM kept for `retrieve`; the oldest is let go, its words stay."""
+        self.id = id
+        self.revision = 0
+        self._items: dict[str, Item] = {}
+        self._order: list[str] = []
+        self._audio_retention_bytes = audio_retention_bytes
+
+    def __contains__(self, item_id: str) -> bool:
+        return item_id in self._items
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @property
+    def last_id(self) -> str | None:
+        """Id of the newest item."""
+        return self._order[-1] if self._order else None
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """A snapshot, oldest first."""
+        return tuple(self._items[id] for id in self._order)
+
+    def get(self, item_id: str) -> Item | None:
+        """Return the item, or None."""
+        return self._items.get(item_id)
+
+    def previous_id(self, item_id: str) -> str | None:
+        """Return the id of the item before that one, None for the first."""
+        place = self._order.index(item_id)
+        return self._order[place - 1] if place else None
+
+    def add(self, item: Item, previous_item_id: str | None = None) -> str | None:
+        """Insert behind `previous_item_id` (None: at the end) and return the id of the real predecessor.
+
+        Raises: ContractError for a duplicate id or an unknown predecessor (contract 4.15).
+        """
+        if item.id in self._items:
+            raise ContractError(
+                f"Error adding item: an item with id '{item.id}' already exists.", code="item_create_duplicate_item_id"
+            )
+        if previous_item_id is None:
+            place = len(self._order)
+        elif previous_item_id == ROOT:
+            place = 0
+        elif previous_item_id in self._items:
+            place = self._order.index(previous_item_id) + 1
+        else:
+            raise ContractError(
+                f"Error adding item: the previous item with id '{previous_item_id}' does not exist.",
+                code="item_create_invalid_previous_item_id",
+            )
+        self._order.insert(place, item.id)
+        self._items[item.id] = item
+        self.revision += 1
+        self._let_go_of_old_audio()
+        return self._order[place - 1] if place else None
+
+    def replace(self, item: Item) -> None:
+        """Put a newer version in the place of an item; nothing happens when it was deleted meanwhile."""
+        if item.id in self._items:
+            self._items[item.id] = item
+            self.revision += 1
+            self._let_go_of_old_audio()
+
+    def annotate(self, item: Item) -> None:
+        """Like `replace`, for knowledge that changes nothing of what was said (a transcript)."""
+        if item.id in self._items:
+            self._items[item.id] = item
+
+    def delete(self, item_id: str) -> bool:
+        """Forget an item; False when there is none."""
+        if item_id not in self._items:
+            return False
+        del self._items[item_id]
+        self._order.remove(item_id)
+        self.revision += 1
+        return True
+
+    def find_call(self, call_id: str) -> ToolCall | None:
+        """Return the tool call with that `call_id`."""
+        for item in self._items.values():
+            if isinstance(item, ToolCall) and item.call_id == call_id:
+                return item
+        return None
+
+    def _let_go_of_old_audio(self) -> None:
+        kept = 0
+        for id in reversed(self._order):
+            item = self._items[id]
+            if not isinstance(item, Message):
+                continue
+            kept += sum(len(part.pcm) for part in item.parts if isinstance(part, AudioPart))
+            if kept > self._audio_retention_bytes:
+                silent = tuple(replace(part, pcm=b"") if isinstance(part, AudioPart) else part for part in item.parts)
+                self._items[id] = replace(item, parts=silent)

@@ -1,0 +1,68 @@
+"""The input audio buffer: 24 kHz PCM that was received and not committed yet, on the session's audio clock.
+
+    clock:   0 ........ start ............................. end
+                        |<---------- kept here ----------->|
+
+The clock counts every sample ever written in the session (contract 4.2: `audio_start_ms` counts from there).
+"""
+
+from voice.audio.frames import CORE_RATE_HZ, SAMPLE_BYTES
+
+MINIMUM_COMMIT_MS = 100
+"""Contract 2.4."""
+
+
+def to_ms(samples: int) -> int:
+    """Milliseconds of that many samples of the session's clock."""
+    return samples * 1000 // CORE_RATE_HZ
+
+
+def to_samples(milliseconds: float) -> int:
+    """Samples of the session's clock in that many milliseconds."""
+    return int(milliseconds * CORE_RATE_HZ / 1000)
+
+
+class InputBuffer:
+    """A window on the stream of input audio. Full: the oldest is dropped and counted (design §5)."""
+
+    def __init__(self, capacity_s: float = 900.0) -> None:
+        """`capacity_s` bounds what a push-to-talk client can pile up before it commits."""
+        self._pcm = bytearray()
+        self._capacity_bytes = to_samples(capacity_s * 1000) * SAMPLE_BYTES
+        self.start = 0
+        self.dropped_samples = 0
+
+    @property
+    def end(self) -> int:
+        """The session's audio clock: samples written so far."""
+        return self.start + len(self._pcm) // SAMPLE_BYTES
+
+    @property
+    def duration_ms(self) -> float:
+        """Length of what is kept."""
+        return len(self._pcm) // SAMPLE_BYTES * 1000 / CORE_RATE_HZ
+
+    def append(self, pcm: bytes) -> None:
+        """Write 24 kHz PCM behind what is there."""
+        self._pcm += pcm
+        excess = len(self._pcm) - self._capacity_bytes
+        if excess > 0:
+            self.dropped_samples += excess // SAMPLE_BYTES
+            self.drop_until(self.start + excess // SAMPLE_BYTES)
+
+    def read(self, start: int, end: int) -> bytes:
+        """Return the PCM between two clock positions, as far as it is still kept."""
+        first = max(start - self.start, 0) * SAMPLE_BYTES
+        last = max(end - self.start, 0) * SAMPLE_BYTES
+        return bytes(self._pcm[first:last])
+
+    def drop_until(self, sample: int) -> None:
+        """Forget everything before that clock position."""
+        count = min(max(sample - self.start, 0), len(self._pcm) // SAMPLE_BYTES)
+        if count:
+            del self._pcm[: count * SAMPLE_BYTES]
+            self.start += count
+
+    def clear(self) -> None:
+        """Forget everything; the clock goes on."""
+        self.drop_until(self.end)

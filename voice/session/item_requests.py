@@ -1,0 +1,127 @@
+"""What a client does to the conversation: create, retrieve, truncate, delete (contract 4.1, 4.7, 4.13)."""
+
+from dataclasses import replace
+
+from voice.errors import ContractError
+from voice.protocol import server_events as wire_events
+from voice.protocol.client_events import (
+    ConversationItemCreate,
+    ConversationItemDelete,
+    ConversationItemRetrieve,
+    ConversationItemTruncate,
+)
+from voice.protocol.creation import InputItem
+from voice.protocol.items import ItemReference
+from voice.session.core import Core
+from voice.session.items import AudioPart, ImagePart, Item, Message, ToolCall, ToolOutput
+from voice.session.output import PART_INDEX
+from voice.session.playback import truncate
+from voice.session.responder import Responder
+from voice.session.wire import item_from_wire, item_to_wire
+
+
+class ItemRequests:
+    """Each method answers one client event. Raises: ContractError, and nothing has changed then."""
+
+    def __init__(self, core: Core, responder: Responder) -> None:
+        self._core = core
+        self._responder = responder
+
+    def create(self, event: ConversationItemCreate) -> None:
+        """Put an item in its place; added and done come back to back."""
+        item = item_from_wire(event.item, event.item.id or self._core.out.ids.mint("item"))
+        self._check(item)
+        out, previous_id = self._core.out, self._core.conversation.add(item, event.previous_item_id)
+        wire_item = item_to_wire(item)
+        out.send(
+            wire_events.ConversationItemAdded(event_id=out.event_id(), previous_item_id=previous_id, item=wire_item)
+        )
+        out.send(
+            wire_events.ConversationItemDone(event_id=out.event_id(), previous_item_id=previous_id, item=wire_item)
+        )
+
+    def retrieve(self, event: ConversationItemRetrieve) -> None:
+        """Show an item with its audio, also one that is still under way (contract 7.6 row 11)."""
+        item = self._find(event.item_id, "retrieve", "retrieving")
+        item = self._responder.snapshot(item.id) or item
+        wanted = self._core.config.audio.input.transcription is not None
+        wire_item = item_to_wire(item, with_audio=True, with_transcript=wanted)
+        out = self._core.out
+        out.send(wire_events.ConversationItemRetrieved(event_id=out.event_id(), item=wire_item))
+
+    def delete(self, event: ConversationItemDelete) -> None:
+        """Forget an item."""
+        item = self._find(event.item_id, "delete", "deleting")
+        self._core.conversation.delete(item.id)
+        out = self._core.out
+        out.send(wire_events.ConversationItemDeleted(event_id=out.event_id(), item_id=item.id))
+
+    def truncate(self, event: ConversationItemTruncate) -> None:
+        """Cut the agent's speech where the client's player stopped (contract 4.7)."""
+        item = self._find(event.item_id, "truncate", "truncating")
+        part = self._speech(self._responder.snapshot(item.id) or item, event.content_index)
+        if part.truncated:
+            raise ContractError(f"Item '{item.id}' is already truncated.", code="item_already_truncated")
+        if event.audio_end_ms > part.duration_ms:
+            raise ContractError(f"Audio content of {part.duration_ms}ms is already shorter than {event.audio_end_ms}ms")
+        if not self._responder.cut_active(item.id, event.audio_end_ms) and isinstance(item, Message):
+            self._core.conversation.replace(replace(item, parts=(truncate(part, event.audio_end_ms),)))
+        out = self._core.out
+        out.send(
+            wire_events.ConversationItemTruncated(
+                event_id=out.event_id(),
+                item_id=item.id,
+                content_index=PART_INDEX,
+                audio_end_ms=event.audio_end_ms,
+            )
+        )
+
+    def context(self, given: list[InputItem]) -> tuple[Item, ...]:
+        """Return the items of `response.create.input`, references resolved."""
+        items: list[Item] = []
+        for index, entry in enumerate(given):
+            if not isinstance(entry, ItemReference):
+                items.append(item_from_wire(entry, entry.id or self._core.out.ids.mint("item")))
+                continue
+            item = self._core.conversation.get(entry.id)
+            if item is None:
+                raise ContractError(f"Item with id '{entry.id}' does not exist.", param=f"response.input[{index}].id")
+            items.append(item)
+        return tuple(items)
+
+    # --- Inside ---------------------------------------------------------------------------------------------------
+
+    def _check(self, item: Item) -> None:
+        if isinstance(item, ToolOutput):
+            call = self._core.conversation.find_call(item.call_id)
+            if call is None or call.server_label is not None:
+                raise ContractError(
+                    f"Tool call ID '{item.call_id}' not found in conversation.", code="invalid_tool_call_id"
+                )
+        if isinstance(item, ToolCall) and self._core.conversation.find_call(item.call_id) is not None:
+            raise ContractError(
+                f"Tool call ID '{item.call_id}' already exists in conversation.", code="invalid_tool_call_id"
+            )
+        if isinstance(item, Message) and not self._core.traits.capabilities.takes_images:
+            for index, part in enumerate(item.parts):
+                if isinstance(part, ImagePart):
+                    raise ContractError(
+                        "This session's engine takes no images.",
+                        code="unsupported_content_type",
+                        param=f"item.content[{index}].type",
+                    )
+
+    def _find(self, item_id: str, verb: str, doing: str) -> Item:
+        item = self._core.conversation.get(item_id)
+        if item is None:
+            raise ContractError(
+                f"Error {doing} item: the item with id '{item_id}' does not exist.",
+                code=f"item_{verb}_invalid_item_id",
+            )
+        return item
+
+    def _speech(self, item: Item, content_index: int) -> AudioPart:
+        part = item.parts[content_index] if isinstance(item, Message) and content_index < len(item.parts) else None
+        if not isinstance(part, AudioPart) or not isinstance(item, Message) or item.role != "assistant":
+            raise ContractError("Only model output audio messages can be truncated", code="unsupported_content_type")
+        return part

@@ -1,0 +1,108 @@
+"""What a conversation is made of. Items are frozen: a change is a new item under the same id.
+
+These are the session's own words, not the wire's; `voice.session.wire` turns one into the other.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from voice.audio.frames import CORE_RATE_HZ, SAMPLE_BYTES
+
+Status = Literal["in_progress", "completed", "incomplete"]
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """Written text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AudioPart:
+    """Speech: of the user, or spoken by the agent."""
+
+    pcm: bytes = b""
+    """24 kHz; empty once it has been let go to bound memory."""
+    duration_ms: int = 0
+    """Length, kept when the bytes are let go."""
+    transcript: str | None = None
+    """What was said. None: not transcribed, or deleted by a truncation (contract 4.7)."""
+    heard: str | None = None
+    """Agent speech that was cut: the words that the caller did hear. This, not what was meant, is context."""
+    truncated: bool = False
+    clauses: tuple[tuple[str, int], ...] = ()
+    """Agent speech: words and the 24 kHz sample at which they start; see `voice.session.playback`."""
+
+    @property
+    def words(self) -> str:
+        """What an engine that reads may take as said."""
+        return (self.heard if self.truncated else self.transcript) or ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePart:
+    """A picture the user showed."""
+
+    image_url: str
+    """A `data:` URI of PNG or JPEG."""
+    detail: str = "auto"
+
+
+Part = TextPart | AudioPart | ImagePart
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Something said or written."""
+
+    id: str
+    role: Role
+    parts: tuple[Part, ...]
+    status: Status = "completed"
+
+    @property
+    def text(self) -> str:
+        """All words of the message, written or spoken (and heard)."""
+        said = [
+            part.text if isinstance(part, TextPart) else part.words
+            for part in self.parts
+            if not isinstance(part, ImagePart)
+        ]
+        return " ".join(words for words in said if words)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The agent asks for a tool. `server_label` is set when the tool is the service's own (design §4)."""
+
+    id: str
+    call_id: str
+    name: str
+    arguments: str
+    """JSON text as generated; may be cut short when the item is incomplete."""
+    status: Status = "completed"
+    server_label: str | None = None
+    output: str | None = None
+    """Of a service tool: what it returned; None while it runs."""
+    error: str | None = None
+    """Of a service tool: why it failed, in words that the agent may speak about."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutput:
+    """What a client's tool returned."""
+
+    id: str
+    call_id: str
+    output: str
+    status: Status = "completed"
+
+
+Item = Message | ToolCall | ToolOutput
+
+
+def pcm_duration_ms(pcm_bytes: int) -> int:
+    """Milliseconds of that many bytes of 24 kHz PCM, rounded down."""
+    return pcm_bytes // SAMPLE_BYTES * 1000 // CORE_RATE_HZ

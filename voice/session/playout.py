@@ -1,0 +1,85 @@
+"""Where the server plays (WebRTC, SIP): `output_audio_buffer.*`, and truncation at what was heard (contract 4.7).
+
+first audio ─► started ─► ... ─► all drained and response done ─► stopped
+                            └──► flushed ─► cleared, and the item is truncated
+"""
+
+from dataclasses import dataclass, field, replace
+
+from voice.protocol import server_events as wire_events
+from voice.session.core import Core
+from voice.session.items import AudioPart, Message
+from voice.session.output import PART_INDEX
+from voice.session.playback import truncate
+
+
+@dataclass(slots=True)
+class _Playing:
+    items: set[str] = field(default_factory=set)
+    is_done: bool = False
+
+
+class PlayoutLedger:
+    """Knows which response is audible. Idle where the client plays."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._responses: dict[str, _Playing] = {}
+
+    @property
+    def is_playing(self) -> bool:
+        """True while something generated has not been heard to its end."""
+        return bool(self._responses)
+
+    def note_audio(self, response_id: str, item_id: str) -> None:
+        """Audio of an item is being queued."""
+        if not self._core.traits.server_plays:
+            return
+        if response_id not in self._responses:
+            self._responses[response_id] = _Playing()
+            out = self._core.out
+            out.send(wire_events.OutputAudioBufferStarted(event_id=out.event_id(), response_id=response_id))
+        self._responses[response_id].items.add(item_id)
+
+    def note_done(self, response_id: str) -> None:
+        """A response is done: what is queued of it plays out."""
+        if response_id in self._responses:
+            self._responses[response_id].is_done = True
+            self._stop_if_over(response_id)
+
+    def receive_drained(self, item_id: str) -> None:
+        """An item was heard to its end."""
+        for response_id, playing in list(self._responses.items()):
+            if item_id in playing.items:
+                playing.items.discard(item_id)
+                self._stop_if_over(response_id)
+
+    def receive_flushed(self, item_id: str, played_ms: int) -> None:
+        """Playout was cut: what was queued is gone, the item ends at `played_ms`."""
+        out = self._core.out
+        for response_id in list(self._responses):
+            del self._responses[response_id]
+            out.send(wire_events.OutputAudioBufferCleared(event_id=out.event_id(), response_id=response_id))
+        item = self._core.conversation.get(item_id)
+        if isinstance(item, Message):
+            truncate_item(self._core, item, played_ms)
+
+    def _stop_if_over(self, response_id: str) -> None:
+        playing = self._responses[response_id]
+        if playing.is_done and not playing.items:
+            del self._responses[response_id]
+            out = self._core.out
+            out.send(wire_events.OutputAudioBufferStopped(event_id=out.event_id(), response_id=response_id))
+
+
+def truncate_item(core: Core, item: Message, played_ms: int) -> None:
+    """Cut an item's speech where it was last heard; speech that was heard whole stays as it is."""
+    part = item.parts[PART_INDEX] if item.parts else None
+    if not isinstance(part, AudioPart) or part.truncated or played_ms >= part.duration_ms:
+        return
+    core.conversation.replace(replace(item, parts=(truncate(part, played_ms),)))
+    core.out.send(
+        wire_events.ConversationItemTruncated(
+            event_id=core.out.event_id(), item_id=item.id, content_index=PART_INDEX, audio_end_ms=played_ms
+        )
+    )

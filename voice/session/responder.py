@@ -1,0 +1,256 @@
+"""Who speaks when: starts responses, adopts speculations, interrupts, and goes on after the service's tools.
+
+One default response at a time; any number out of band (contract 4.9). What is *due* is an answer that is owed but
+cannot start yet: the caller holds the floor, or a response still runs.
+
+    caller falls silent ─► speculate ─┬─ speaks on ──► dropped: never audible, never in the conversation
+                                      └─ turn ends ──► adopted: its events so far are replayed, in order
+"""
+
+from dataclasses import dataclass, field, replace
+
+from voice.engines.port import AudioDelta, ResponseEvent, ResponseRequest
+from voice.errors import ContractError, EngineError, EngineProtocolError
+from voice.protocol.response_params import ResponseParams
+from voice.session.core import Core
+from voice.session.effects import CancelResponse, FlushAudio, StartResponse
+from voice.session.items import Item, Message
+from voice.session.output import CallOutput
+from voice.session.playout import PlayoutLedger
+from voice.session.response import CancelReason, Response, ResponseShape
+from voice.session.settings import engine_settings, response_shape
+from voice.tooling import ToolResult
+
+MAX_TOOL_ROUNDS = 8
+"""Responses in a row that only answer the service's own tools; past it the agent waits for the caller."""
+
+
+@dataclass(slots=True)
+class _Speculation:
+    request: ResponseRequest
+    revision: int
+    """Of the conversation when it began."""
+    events: list[ResponseEvent] = field(default_factory=list)
+
+
+class Responder:
+    """Owns the responses of a session."""
+
+    def __init__(self, core: Core, ledger: PlayoutLedger) -> None:
+        self._core = core
+        self._ledger = ledger
+        self._responses: dict[str, Response] = {}
+        self._active: Response | None = None
+        self._speculation: _Speculation | None = None
+        self._detached: dict[str, tuple[CallOutput, bool]] = {}
+        """Tools that outlive their response, and whether their result is to be spoken about."""
+        self._is_due = False
+        self._rounds = 0
+        self.floor_is_taken = False
+        """The caller is speaking; set by the turn."""
+
+    @property
+    def active(self) -> Response | None:
+        """The default response under way."""
+        return self._active
+
+    # --- Starting -------------------------------------------------------------------------------------------------
+
+    def greet(self, words: str) -> None:
+        """Speak first."""
+        self._start(self._request((), say=words), response_shape(self._core.config))
+
+    def answer_turn(self) -> None:
+        """The caller's turn is in the conversation: answer it, by the speculation where that still holds."""
+        self._rounds = 0
+        speculation, self._speculation = self._speculation, None
+        if self._active is None and speculation is not None and self._holds(speculation):
+            self._adopt(speculation)
+            return
+        if speculation is not None:
+            self._core.out.add(CancelResponse(speculation.request.response_id))
+        self._is_due = True
+        self.go_on()
+
+    def create(self, params: ResponseParams | None, items: tuple[Item, ...] | None) -> None:
+        """A client asks for a response. `items` is its own context, None for the conversation's.
+
+        Raises: ContractError when a default response is under way (contract 4.9).
+        """
+        in_conversation = params is None or params.conversation != "none"
+        if in_conversation and self._active is not None:
+            raise ContractError(
+                f"Conversation already has an active response in progress: {self._active.id}. "
+                "Wait until the response is finished before creating a new one.",
+                code="conversation_already_has_active_response",
+            )
+        if in_conversation:
+            self._rounds = 0
+            self.drop_speculation()
+        request = self._request(items, params=params, in_conversation=in_conversation)
+        self._start(request, response_shape(self._core.config, params))
+
+    def go_on(self) -> None:
+        """Start the answer that is due, if nobody speaks."""
+        if self._is_due and self._active is None and not self.floor_is_taken:
+            self._start(self._request(), response_shape(self._core.config))
+
+    # --- Speculating ----------------------------------------------------------------------------------------------
+
+    def speculate(self, turn: Message) -> None:
+        """The caller has just fallen silent: begin to think about what was said so far."""
+        self.drop_speculation()
+        if self._active is not None or not self._core.traits.capabilities.speculates:
+            return
+        request = self._request((*self._core.conversation.items, turn), speculative=True)
+        self._speculation = _Speculation(request, self._core.conversation.revision)
+        self._core.out.add(StartResponse(request))
+
+    def drop_speculation(self) -> None:
+        """The caller goes on, or the context changed: nothing of it happened."""
+        if self._speculation is not None:
+            self._core.out.add(CancelResponse(self._speculation.request.response_id))
+            self._speculation = None
+
+    def _holds(self, speculation: _Speculation) -> bool:
+        """True when nothing but the turn itself was added, and the settings are the same."""
+        settings = engine_settings(self._core.config, self._core.traits.service_tools)
+        return speculation.revision + 1 == self._core.conversation.revision and speculation.request.settings == settings
+
+    def _adopt(self, speculation: _Speculation) -> None:
+        request = replace(speculation.request, items=self._core.conversation.items, speculative=False)
+        self._open(request, response_shape(self._core.config))
+        for event in speculation.events:
+            self.receive_engine_event(request.response_id, event)
+
+    # --- What the engine and the tools give back --------------------------------------------------------------------
+
+    def receive_engine_event(self, response_id: str, event: ResponseEvent) -> None:
+        """Take an event; one of a response that is over is dropped (design §4)."""
+        if self._speculation is not None and self._speculation.request.response_id == response_id:
+            self._speculation.events.append(event)
+            return
+        response = self._responses.get(response_id)
+        if response is None or not response.is_generating:
+            return
+        try:
+            response.receive(event)
+        except EngineProtocolError as error:
+            self._core.out.add(CancelResponse(response_id))
+            self.receive_engine_failure(response_id, error)
+            return
+        if isinstance(event, AudioDelta) and response.spoken_item_id is not None:
+            self._core.agent_has_spoken = True
+            self._ledger.note_audio(response_id, response.spoken_item_id)
+        self._settle(response)
+
+    def receive_engine_failure(self, response_id: str, error: EngineError) -> None:
+        """The engine gave up on a response. A failed speculation is forgotten: the turn's end asks again."""
+        if self._speculation is not None and self._speculation.request.response_id == response_id:
+            self._speculation = None
+        response = self._responses.get(response_id)
+        if response is not None and response.is_generating:
+            self._detach(response.fail(error), speak=True)
+            self._settle(response)
+
+    def receive_tool_output(self, call_id: str, result: ToolResult) -> None:
+        """A tool of the service has ended. Its answer follows as soon as nobody speaks."""
+        if call_id in self._detached:
+            call, speak = self._detached.pop(call_id)
+            call.finish_tool(result)
+            self._owe_answer(speak)
+        for response in list(self._responses.values()):
+            if response.waits_for(call_id):
+                response.receive_tool_output(call_id, result)
+                self._settle(response)
+        self.go_on()
+
+    # --- Ending ---------------------------------------------------------------------------------------------------
+
+    def hush(self) -> bool:
+        """Stop sound and thought at once, before any event is written (design §4, barge-in). False: nothing to stop."""
+        if self._ledger.is_playing:
+            self._core.out.add(FlushAudio())
+        if self._active is not None and self._active.is_generating:
+            self._core.out.add(CancelResponse(self._active.id))
+        return self._active is not None
+
+    def end_active(self, reason: CancelReason) -> None:
+        """Write the tail of the default response that `hush` has stopped."""
+        if self._active is not None:
+            self._end(self._active, reason)
+
+    def cancel(self, response_id: str | None) -> None:
+        """A client cancels. Raises: ContractError when there is nothing to cancel (contract 4.8)."""
+        response = self._active if response_id is None else self._responses.get(response_id)
+        if response is None:
+            raise ContractError("Cancellation failed: no active response found", code="response_cancel_not_active")
+        if response.is_generating:
+            self._core.out.add(CancelResponse(response.id))
+        self._is_due = False
+        self._end(response, "client_cancelled")
+
+    def snapshot(self, item_id: str) -> Item | None:
+        """Return an item under way as it stands."""
+        found = (response.snapshot(item_id) for response in self._responses.values())
+        return next((item for item in found if item is not None), None)
+
+    def cut_active(self, item_id: str, played_ms: int) -> bool:
+        """A client truncates an item that is still being generated; False when it is none of the active response."""
+        return self._active is not None and self._active.cut(item_id, played_ms)
+
+    # --- Inside ---------------------------------------------------------------------------------------------------
+
+    def _request(
+        self,
+        items: tuple[Item, ...] | None = None,
+        *,
+        params: ResponseParams | None = None,
+        in_conversation: bool = True,
+        speculative: bool = False,
+        say: str | None = None,
+    ) -> ResponseRequest:
+        return ResponseRequest(
+            response_id=self._core.out.ids.mint("resp"),
+            items=self._core.conversation.items if items is None else items,
+            settings=engine_settings(self._core.config, self._core.traits.service_tools, params),
+            in_conversation=in_conversation,
+            speculative=speculative,
+            say=say,
+        )
+
+    def _start(self, request: ResponseRequest, shape: ResponseShape) -> None:
+        self._open(request, shape)
+        self._core.out.add(StartResponse(request))
+
+    def _open(self, request: ResponseRequest, shape: ResponseShape) -> None:
+        response = Response(self._core.out, self._core.conversation, self._core.meter, request, shape)
+        self._responses[response.id] = response
+        if request.in_conversation:
+            self._active = response
+            self._is_due = False
+        response.open()
+
+    def _end(self, response: Response, reason: CancelReason) -> None:
+        self._detach(response.cancel(reason), speak=reason == "turn_detected")
+        self._settle(response)
+
+    def _detach(self, calls: list[CallOutput], *, speak: bool) -> None:
+        for call in calls:
+            self._detached[call.item.call_id] = (call, speak)
+
+    def _settle(self, response: Response) -> None:
+        """A response that is done gives its place up; what it owes is noted."""
+        if not response.is_done or response.id not in self._responses:
+            return
+        del self._responses[response.id]
+        self._ledger.note_done(response.id)
+        if response is self._active:
+            self._active = None
+            self._owe_answer(response.wants_follow_up)
+        self.go_on()
+
+    def _owe_answer(self, owed: bool) -> None:
+        if owed and self._rounds < MAX_TOOL_ROUNDS:
+            self._rounds += 1
+            self._is_due = True

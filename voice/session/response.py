@@ -1,0 +1,263 @@
+"""One response, from `response.created` to `response.done` (contract 4.3 to 4.11).
+
+    open ─► generating ──EngineDone──► waiting for the service's tools ──last output──► done(completed)
+                │                                │
+                └── cancel / fail ───────────────┴──► done(cancelled | failed); a tool that may finish is detached
+
+Every path ends in exactly one `response.done`. A message is complete before a call behind it begins (§8 row 8).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from voice.engines.port import (
+    AudioDelta,
+    EngineDone,
+    ResponseEvent,
+    ResponseRequest,
+    TextDelta,
+    TokenUsage,
+    ToolCallDelta,
+    ToolCallDone,
+    ToolCallStarted,
+)
+from voice.errors import EngineError, EngineProtocolError
+from voice.protocol import server_events as wire_events
+from voice.protocol.response_object import ResponseObject, ResponseStatus, StatusDetails, StatusError
+from voice.session.conversation import Conversation
+from voice.session.effects import CancelTool, WireFormat
+from voice.session.items import Item, Status
+from voice.session.outbox import Outbox
+from voice.session.output import CallOutput, MessageOutput, Place
+from voice.session.usage import UsageMeter
+from voice.session.wire import item_to_wire, response_to_wire
+from voice.tooling import ToolResult, ToolSpec
+
+CancelReason = Literal["turn_detected", "client_cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseShape:
+    """What a response looks like on the wire; fixed when it starts (contract 3.1: formats never switch inside one)."""
+
+    modality: Literal["audio", "text"]
+    wire_format: WireFormat
+    voice: str
+    max_output_tokens: int | Literal["inf"]
+    metadata: dict[str, str] | None = None
+
+
+class Response:
+    """Turns an engine's events into the contract's. The session asks `is_done` after each input."""
+
+    def __init__(
+        self,
+        out: Outbox,
+        conversation: Conversation,
+        meter: UsageMeter,
+        request: ResponseRequest,
+        shape: ResponseShape,
+    ) -> None:
+        self._out = out
+        self._conversation = conversation
+        self._meter = meter
+        self._shape = shape
+        self._tools = {tool.name: tool for tool in request.settings.tools}
+        self._outputs: list[MessageOutput | CallOutput] = []
+        self._message: MessageOutput | None = None
+        self._calls: dict[str, CallOutput] = {}
+        self._running: dict[str, CallOutput] = {}
+        self._counted: TokenUsage | None = None
+        self._ended: EngineDone | None = None
+        self.request = request
+        self._ran_tools = False
+        self._asked_client = False
+        self.is_done = False
+        self.wants_follow_up = False
+        """Done, and the service's tools have given results to speak about. Not when a tool of the client's was called
+        too: then the client goes on (contract 4.10)."""
+
+    @property
+    def id(self) -> str:
+        """The response's id."""
+        return self.request.response_id
+
+    @property
+    def spoken_item_id(self) -> str | None:
+        """The message under way."""
+        return self._message.item.id if self._message else None
+
+    @property
+    def is_generating(self) -> bool:
+        """False once the engine has said all."""
+        return self._ended is None and not self.is_done
+
+    def open(self) -> None:
+        """Announce the response."""
+        self._out.send(
+            wire_events.ResponseCreated(
+                event_id=self._out.event_id(), response=self._to_wire("in_progress", None, None)
+            )
+        )
+
+    def receive(self, event: ResponseEvent) -> None:
+        """Take the next event of the engine. Raises: EngineProtocolError, and the response is then to be failed."""
+        match event:
+            case TextDelta(text=text):
+                if text:
+                    self._open_message().add_text(text)
+            case AudioDelta(frame=frame):
+                if frame.pcm and self._shape.modality == "audio":
+                    self._open_message().add_audio(frame)
+            case ToolCallStarted(call_id=call_id, name=name):
+                self._start_call(call_id, name)
+            case ToolCallDelta(call_id=call_id, delta=delta):
+                self._call(call_id).add_arguments(delta)
+            case ToolCallDone(call_id=call_id, arguments=arguments):
+                self._finish_call(call_id, arguments)
+            case TokenUsage():
+                self._counted = event
+            case EngineDone():
+                self._close_message("completed" if event.reason == "completed" else "incomplete")
+                self._ended = event
+                self._finish_if_complete()
+
+    def receive_tool_output(self, call_id: str, result: ToolResult) -> None:
+        """A tool of the service that this response called has ended."""
+        self._running.pop(call_id).finish_tool(result)
+        self._finish_if_complete()
+
+    def waits_for(self, call_id: str) -> bool:
+        """True while that tool of the service runs for this response."""
+        return call_id in self._running
+
+    def cancel(self, reason: CancelReason) -> list[CallOutput]:
+        """End now. Tools that may finish are returned: they are the session's from here on."""
+        detached = self._cut_short()
+        self._finish("cancelled", StatusDetails(type="cancelled", reason=reason))
+        return detached
+
+    def fail(self, error: EngineError) -> list[CallOutput]:
+        """End because the engine could not go on. Returns detached tools, as `cancel` does."""
+        detached = self._cut_short()
+        why = StatusError(type="server_error", code=error.code, message=error.message)
+        self._finish("failed", StatusDetails(type="failed", error=why))
+        return detached
+
+    def snapshot(self, item_id: str) -> Item | None:
+        """Return an item of this response as it stands, or None."""
+        return next((output.snapshot() for output in self._outputs if output.item.id == item_id), None)
+
+    def cut(self, item_id: str, played_ms: int) -> bool:
+        """The client stopped hearing the message under way there; False when it is not under way."""
+        if self._message is None or self._message.item.id != item_id:
+            return False
+        self._message.cut(played_ms)
+        return True
+
+    # --- Inside ---------------------------------------------------------------------------------------------------
+
+    def _place(self) -> Place:
+        conversation = self._conversation if self.request.in_conversation else None
+        return Place(self._out, conversation, self.id, len(self._outputs))
+
+    def _open_message(self) -> MessageOutput:
+        if self._message is None:
+            self._message = MessageOutput(self._place(), self._shape.modality, self._shape.wire_format)
+            self._outputs.append(self._message)
+            self._message.open()
+        return self._message
+
+    def _close_message(self, status: Status) -> None:
+        if self._message is not None:
+            self._message.close(status)
+            self._message = None
+
+    def _start_call(self, call_id: str, name: str) -> None:
+        self._close_message("completed")
+        tool = self._tools.get(name)
+        if tool is None:
+            raise EngineProtocolError(f"the engine called a tool that it was not given: '{name}'")
+        call = CallOutput(self._place(), call_id, name, tool.server_label)
+        self._outputs.append(call)
+        self._calls[call_id] = call
+        call.open()
+
+    def _finish_call(self, call_id: str, arguments: str) -> None:
+        call = self._call(call_id)
+        del self._calls[call_id]
+        if call.is_ours:
+            self._ran_tools = True
+            self._running[call_id] = call
+        else:
+            self._asked_client = True
+        call.finish_arguments(arguments)
+
+    def _call(self, call_id: str) -> CallOutput:
+        call = self._calls.get(call_id)
+        if call is None:
+            raise EngineProtocolError(f"the engine went on with a tool call that is not open: '{call_id}'")
+        return call
+
+    def _cut_short(self) -> list[CallOutput]:
+        """Close what is open as incomplete; stop the tools that stop with a barge-in; return those that go on."""
+        self._close_message("incomplete")
+        for call in self._calls.values():
+            call.close("incomplete")
+        self._calls.clear()
+        detached = []
+        for call_id, call in self._running.items():
+            if _stops_on_interrupt(self._tools[call.item.name]):
+                self._out.add(CancelTool(call_id))
+                call.finish_tool(ToolResult("cancelled: the caller spoke before the tool had finished", failed=True))
+            else:
+                call.close_output()
+                detached.append(call)
+        self._running.clear()
+        return detached
+
+    def _finish_if_complete(self) -> None:
+        if self._ended is None or self._running or self.is_done:
+            return
+        if self._ended.reason == "completed":
+            self.wants_follow_up = self._ran_tools and not self._asked_client
+            self._finish("completed", None)
+        else:
+            self._finish("incomplete", StatusDetails(type="incomplete", reason=self._ended.reason))
+
+    def _finish(self, status: ResponseStatus, details: StatusDetails | None) -> None:
+        self.is_done = True
+        text = "".join(_written(self._outputs))
+        audio_ms = sum(output.audio_ms for output in self._outputs if isinstance(output, MessageOutput))
+        usage = self._meter.count(self.request, self._counted, text, audio_ms)
+        response = self._to_wire(status, details, usage)
+        self._out.send(wire_events.ResponseDone(event_id=self._out.event_id(), response=response))
+        # No entries: this service sets no rate limits, and invents none.
+        self._out.send(wire_events.RateLimitsUpdated(event_id=self._out.event_id(), rate_limits=[]))
+
+    def _to_wire(
+        self, status: ResponseStatus, details: StatusDetails | None, usage: TokenUsage | None
+    ) -> ResponseObject:
+        return response_to_wire(
+            id=self.id,
+            status=status,
+            status_details=details,
+            output=[item_to_wire(output.item) for output in self._outputs],
+            conversation_id=self._conversation.id if self.request.in_conversation else None,
+            modality=self._shape.modality,
+            wire_format=self._shape.wire_format,
+            voice=self._shape.voice,
+            max_output_tokens=self._shape.max_output_tokens,
+            usage=usage,
+            metadata=self._shape.metadata,
+        )
+
+
+def _stops_on_interrupt(tool: ToolSpec) -> bool:
+    return tool.on_interrupt == "cancel"
+
+
+def _written(outputs: Iterable[MessageOutput | CallOutput]) -> Iterable[str]:
+    for output in outputs:
+        yield output.text if isinstance(output, MessageOutput) else output.item.name + output.item.arguments

@@ -1,0 +1,252 @@
+"""One conversation, sans-IO: inputs go in, effects come out (design §3).
+
+No clock, no task, no socket inside: time comes as an argument, audio counts its own samples, and what is to happen in
+the world is returned as a list of effects, to be performed in order without an await between them.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from voice.audio.frames import CORE_RATE_HZ, SAMPLE_BYTES, AudioFrame
+from voice.audio.g711 import alaw_to_pcm, ulaw_to_pcm
+from voice.audio.resample import Resampler
+from voice.engines.port import EngineSettings, ResponseEvent, TranscriptionEvent
+from voice.errors import ContractError, EngineError
+from voice.ids import Ids
+from voice.protocol import client_events as client
+from voice.protocol import server_events as wire_events
+from voice.protocol.response_params import ResponseParams
+from voice.protocol.session_config import SessionConfig, checked_voice, merge
+from voice.protocol.session_fields import McpTool, SemanticVad, Tool
+from voice.session.conversation import Conversation
+from voice.session.core import Core, SessionTraits
+from voice.session.effects import CloseSession, ConfigureEngine, Effect, FlushAudio
+from voice.session.item_requests import ItemRequests
+from voice.session.outbox import Outbox
+from voice.session.playout import PlayoutLedger
+from voice.session.responder import Responder
+from voice.session.settings import engine_settings
+from voice.session.transcripts import Transcripts
+from voice.session.turn import Turn
+from voice.tooling import ToolResult
+
+GOING_AWAY = 1001
+"""WebSocket close code at the end of the session's time (contract 2.5)."""
+
+_TELEPHONE_RATE_HZ = 8_000
+
+
+class Session:
+    """The machine. Every public `receive_…`, `start` and `handle_timer` returns the effects of that one input."""
+
+    def __init__(self, config: SessionConfig, traits: SessionTraits, ids: Ids) -> None:
+        """Nothing happens before `start`."""
+        retention_bytes = int(traits.audio_retention_s * CORE_RATE_HZ) * SAMPLE_BYTES
+        conversation = Conversation(ids.mint("conv"), audio_retention_bytes=retention_bytes)
+        self._core = Core(Outbox(ids), conversation, config, traits)
+        self._ledger = PlayoutLedger(self._core)
+        self._responder = Responder(self._core, self._ledger)
+        self._turn = Turn(self._core, self._responder)
+        self._items = ItemRequests(self._core, self._responder)
+        self._resampler: Resampler | None = None
+        self._input_rate_hz = CORE_RATE_HZ
+        self._transcripts = Transcripts(self._core)
+        self._ends_at_s: float | None = None
+        self._handlers: dict[type[client.ClientEvent], Callable[[Any], None]] = {
+            client.InputAudioBufferAppend: self._append,
+            client.InputAudioBufferCommit: lambda _: self._turn.commit(),
+            client.InputAudioBufferClear: lambda _: self._turn.clear(),
+            client.OutputAudioBufferClear: lambda _: self._clear_output(),
+            client.SessionUpdate: self._update,
+            client.ResponseCreate: lambda event: self._create_response(event.response),
+            client.ResponseCancel: lambda event: self._responder.cancel(event.response_id),
+            client.ConversationItemCreate: self._items.create,
+            client.ConversationItemRetrieve: self._items.retrieve,
+            client.ConversationItemTruncate: self._items.truncate,
+            client.ConversationItemDelete: self._items.delete,
+        }
+
+    # --- What others may know -------------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> SessionConfig:
+        """The configuration in effect."""
+        return self._core.config
+
+    @property
+    def conversation(self) -> Conversation:
+        """What was said."""
+        return self._core.conversation
+
+    @property
+    def engine_settings(self) -> EngineSettings:
+        """What the engine is to work by; `ConfigureEngine` says when it changed."""
+        return engine_settings(self._core.config, self._core.traits.service_tools)
+
+    @property
+    def said(self) -> str:
+        """The words of the user's last turns."""
+        return self._transcripts.said
+
+    def next_deadline(self) -> float | None:
+        """When `handle_timer` is due, on the clock of `start`; None: never."""
+        return self._ends_at_s
+
+    # --- Inputs ---------------------------------------------------------------------------------------------------
+
+    def start(self, now: float) -> list[Effect]:
+        """Begin: `session.created` is the first event, a greeting the first response. `now` in seconds, monotonic."""
+        self._ends_at_s = now + self._core.traits.max_duration_s
+        out = self._core.out
+        out.send(wire_events.SessionCreated(event_id=out.event_id(), session=self._core.config.to_wire()))
+        out.add(ConfigureEngine())
+        if self._core.traits.greeting:
+            self._responder.greet(self._core.traits.greeting)
+        return out.take()
+
+    def handle_timer(self, now: float) -> list[Effect]:
+        """The session's time is over (contract 2.5)."""
+        if self._ends_at_s is not None and now >= self._ends_at_s:
+            self._ends_at_s = None
+            minutes = round(self._core.traits.max_duration_s / 60)
+            message = f"Your session hit the maximum duration of {minutes} minutes."
+            self._send_error(ContractError(message, code="session_expired"))
+            self._core.out.add(CloseSession(GOING_AWAY, message))
+        return self._core.out.take()
+
+    def receive_audio(self, frame: AudioFrame) -> list[Effect]:
+        """The caller's audio from a transport that carries it apart from events, at 8, 16, 24 or 48 kHz."""
+        self._take_audio(frame.pcm, frame.rate_hz)
+        return self._core.out.take()
+
+    def receive_client_event(self, event: client.ClientEvent) -> list[Effect]:
+        """What a client sent. What breaks the contract is answered by one `error` event and changes nothing."""
+        try:
+            self._dispatch(event)
+        except ContractError as error:
+            error.event_id = error.event_id or event.event_id
+            self._send_error(error)
+        return self._core.out.take()
+
+    def receive_voice_activity(self, probability: float, window_start: int, window_end: int) -> list[Effect]:
+        """The judge's verdict on a window of the session's audio clock (24 kHz)."""
+        self._turn.receive_voice_activity(probability, window_start, window_end)
+        return self._core.out.take()
+
+    def receive_engine_event(self, response_id: str, event: ResponseEvent) -> list[Effect]:
+        """The next of what the engine answers."""
+        self._responder.receive_engine_event(response_id, event)
+        return self._core.out.take()
+
+    def receive_engine_failure(self, response_id: str, error: EngineError) -> list[Effect]:
+        """The engine could not answer: the response fails, the session stays."""
+        self._responder.receive_engine_failure(response_id, error)
+        return self._core.out.take()
+
+    def receive_transcription_event(self, item_id: str, event: TranscriptionEvent) -> list[Effect]:
+        """More of what the caller said. The client hears of it when it asked for transcripts (contract 3.5)."""
+        self._transcripts.receive(item_id, event)
+        return self._core.out.take()
+
+    def receive_transcription_failure(self, item_id: str, error: EngineError) -> list[Effect]:
+        """The words could not be had; the item stays."""
+        self._transcripts.receive_failure(item_id, error)
+        return self._core.out.take()
+
+    def receive_tool_output(self, call_id: str, result: ToolResult) -> list[Effect]:
+        """A tool of the service has ended, well or not."""
+        self._responder.receive_tool_output(call_id, result)
+        return self._core.out.take()
+
+    def receive_flushed(self, item_id: str, played_ms: int) -> list[Effect]:
+        """The transport dropped what was not played: the item ends where the caller stopped hearing it."""
+        self._ledger.receive_flushed(item_id, played_ms)
+        return self._core.out.take()
+
+    def receive_drained(self, item_id: str) -> list[Effect]:
+        """The transport has played an item to its end."""
+        self._ledger.receive_drained(item_id)
+        return self._core.out.take()
+
+    # --- Client events ----------------------------------------------------------------------------------------------
+
+    def _dispatch(self, event: client.ClientEvent) -> None:
+        if isinstance(event, client.InvalidEvent):
+            raise ContractError(event.message, code=event.code, param=event.param, type=event.type)
+        self._handlers[type(event)](event)
+
+    def _append(self, event: client.InputAudioBufferAppend) -> None:
+        match self._core.config.audio.input.format.type:
+            case "audio/pcmu":
+                self._take_audio(ulaw_to_pcm(event.audio), _TELEPHONE_RATE_HZ)
+            case "audio/pcma":
+                self._take_audio(alaw_to_pcm(event.audio), _TELEPHONE_RATE_HZ)
+            case _ if len(event.audio) % SAMPLE_BYTES:
+                raise ContractError(
+                    f"Invalid 'audio': {len(event.audio)} bytes are not a whole number of 16-bit samples.",
+                    param="audio",
+                )
+            case _:
+                self._take_audio(event.audio, CORE_RATE_HZ)
+
+    def _take_audio(self, pcm: bytes, rate_hz: int) -> None:
+        if rate_hz != CORE_RATE_HZ:
+            if self._resampler is None or self._input_rate_hz != rate_hz:
+                self._resampler, self._input_rate_hz = Resampler(rate_hz, CORE_RATE_HZ), rate_hz
+            pcm = self._resampler.process(pcm)
+        if pcm:
+            self._turn.receive_audio(pcm)
+
+    def _update(self, event: client.SessionUpdate) -> None:
+        config = merge(self._core.config, event.session, voice_is_fixed=self._core.agent_has_spoken)
+        _check_served(config.tools, "session.tools")
+        if isinstance(config.audio.input.turn_detection, SemanticVad):
+            raise ContractError(
+                "Invalid value: 'semantic_vad'. Supported values are: 'server_vad' and null.",
+                param="session.audio.input.turn_detection.type",
+            )
+        self._core.config = config
+        self._turn.reconfigure()
+        out = self._core.out
+        out.send(wire_events.SessionUpdated(event_id=out.event_id(), session=config.to_wire()))
+        out.add(ConfigureEngine())
+
+    def _create_response(self, params: ResponseParams | None) -> None:
+        items = None
+        if params is not None:
+            given = params.model_fields_set
+            _check_served(params.tools, "response.tools")
+            if "audio" in given and "voice" in params.audio.output.model_fields_set:
+                current = self._core.config.audio.output.voice
+                checked_voice(params.audio.output.voice, current=current, voice_is_fixed=self._core.agent_has_spoken)
+            if params.input is not None:
+                items = self._items.context(params.input)
+        self._responder.create(params, items)
+
+    def _clear_output(self) -> None:
+        """Contract 4.7: the client stops the server's playout; it has cancelled the response before."""
+        if not self._core.traits.server_plays:
+            raise ContractError(
+                "'output_audio_buffer.clear' is for sessions whose audio the server plays.", param="type"
+            )
+        if self._ledger.is_playing:
+            self._core.out.add(FlushAudio())
+
+    # --- Inside ---------------------------------------------------------------------------------------------------
+
+    def _send_error(self, error: ContractError) -> None:
+        body = wire_events.ErrorBody(
+            type=error.type, code=error.code, message=error.message, param=error.param, event_id=error.event_id
+        )
+        out = self._core.out
+        out.send(wire_events.ErrorEvent(event_id=out.event_id(), error=body))
+
+
+def _check_served(tools: list[Tool], path: str) -> None:
+    """Remote MCP servers are part of the contract that this service does not serve."""
+    for index, tool in enumerate(tools):
+        if isinstance(tool, McpTool):
+            raise ContractError(
+                "Remote MCP servers are not served here; only tools of type 'function' are.",
+                param=f"{path}[{index}].type",
+            )

@@ -1,0 +1,84 @@
+"""From the wire's configuration to what an engine works by and what a response looks like.
+
+A response takes the session's configuration as it stands when the response starts, and over it the overrides of its
+own `response.create` (contract 3.1, 4.1).
+"""
+
+from collections.abc import Sequence
+from typing import Literal, TypeVar
+
+from voice.engines.port import EngineSettings
+from voice.protocol.response_params import ResponseParams
+from voice.protocol.session_config import SessionConfig
+from voice.protocol.session_fields import FunctionTool, NamedToolChoice, Tool, ToolChoice, voice_name
+from voice.session.response import ResponseShape
+from voice.tooling import ToolSpec
+
+_T = TypeVar("_T")
+
+
+def engine_settings(
+    config: SessionConfig, service_tools: Sequence[ToolSpec], params: ResponseParams | None = None
+) -> EngineSettings:
+    """Merge. A client's tool hides a service's tool of the same name: the client asked for its own."""
+    tools = client_tools(_given(params, "tools", config.tools))
+    own_names = {tool.name for tool in tools}
+    limit = _given(params, "max_output_tokens", config.max_output_tokens)
+    transcription = config.audio.input.transcription
+    return EngineSettings(
+        instructions=_given(params, "instructions", config.instructions) or "",
+        voice=_voice(config, params),
+        speed=config.audio.output.speed,
+        tools=(*tools, *(tool for tool in service_tools if tool.name not in own_names)),
+        tool_choice=_choice(_given(params, "tool_choice", config.tool_choice)),
+        output_modality=_modality(config, params),
+        max_output_tokens=None if limit == "inf" else limit,
+        transcription_language=transcription.language if transcription else None,
+        transcription_prompt=transcription.prompt if transcription else None,
+    )
+
+
+def response_shape(config: SessionConfig, params: ResponseParams | None = None) -> ResponseShape:
+    """Fix what the response looks like on the wire."""
+    audio_format = config.audio.output.format
+    if params is not None and "format" in params.audio.output.model_fields_set:
+        audio_format = params.audio.output.format
+    return ResponseShape(
+        modality=_modality(config, params),
+        wire_format=audio_format.type,
+        voice=_voice(config, params),
+        max_output_tokens=_given(params, "max_output_tokens", config.max_output_tokens),
+        metadata=params.metadata if params else None,
+    )
+
+
+def client_tools(tools: Sequence[Tool]) -> tuple[ToolSpec, ...]:
+    """Return the client's function tools as an engine sees them."""
+    return tuple(
+        ToolSpec(tool.name, tool.description or "", tool.parameters or {"type": "object", "properties": {}})
+        for tool in tools
+        if isinstance(tool, FunctionTool)
+    )
+
+
+def _given(params: ResponseParams | None, name: str, default: _T) -> _T:
+    if params is None or name not in params.model_fields_set:
+        return default
+    value: _T | None = getattr(params, name)
+    return default if value is None else value
+
+
+def _modality(config: SessionConfig, params: ResponseParams | None) -> Literal["audio", "text"]:
+    return _given(params, "output_modalities", config.output_modalities)[0]
+
+
+def _voice(config: SessionConfig, params: ResponseParams | None) -> str:
+    if params is not None and "voice" in params.audio.output.model_fields_set:
+        return voice_name(params.audio.output.voice)
+    return config.audio.output.voice
+
+
+def _choice(choice: ToolChoice) -> str:
+    if isinstance(choice, NamedToolChoice):
+        return choice.name or "required"
+    return choice

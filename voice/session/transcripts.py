@@ -1,0 +1,79 @@
+"""What the caller said, written down: kept with the item, and told to a client that asked for it (contract 3.5)."""
+
+from dataclasses import replace
+
+from voice.engines.port import TranscriptDelta, TranscriptDone, TranscriptionEvent
+from voice.errors import EngineError
+from voice.protocol import server_events as wire_events
+from voice.session.core import Core
+from voice.session.items import AudioPart, Message
+from voice.session.usage import text_tokens, user_audio_tokens
+
+
+class Transcripts:
+    """Takes what an engine writes down. An engine that reads needs the words whether the client asked or not."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    @property
+    def said(self) -> str:
+        """The words of the caller's last turns."""
+        items = self._core.conversation.items
+        return "\n".join([item.text for item in items if isinstance(item, Message) and item.role == "user"][-4:])
+
+    def receive(self, item_id: str, event: TranscriptionEvent) -> None:
+        """Take more of an item's words, or all of them."""
+        match event:
+            case TranscriptDelta(delta=delta) if self._is_wanted:
+                out = self._core.out
+                out.send(
+                    wire_events.ConversationItemInputAudioTranscriptionDelta(
+                        event_id=out.event_id(), item_id=item_id, content_index=0, delta=delta
+                    )
+                )
+            case TranscriptDone(transcript=transcript):
+                duration_ms = self._keep(item_id, transcript)
+                if self._is_wanted:
+                    self._send(item_id, transcript, duration_ms)
+
+    def receive_failure(self, item_id: str, error: EngineError) -> None:
+        """The words could not be had; the item stays."""
+        if self._is_wanted:
+            out = self._core.out
+            why = wire_events.TranscriptionError(type="server_error", code=error.code, message=error.message)
+            out.send(
+                wire_events.ConversationItemInputAudioTranscriptionFailed(
+                    event_id=out.event_id(), item_id=item_id, content_index=0, error=why
+                )
+            )
+
+    @property
+    def _is_wanted(self) -> bool:
+        return self._core.config.audio.input.transcription is not None
+
+    def _keep(self, item_id: str, transcript: str) -> int:
+        """Note the words with the item; return the length of its audio in ms."""
+        item = self._core.conversation.get(item_id)
+        if not isinstance(item, Message):
+            return 0
+        parts = tuple(
+            replace(part, transcript=transcript) if isinstance(part, AudioPart) else part for part in item.parts
+        )
+        self._core.conversation.annotate(replace(item, parts=parts))
+        return sum(part.duration_ms for part in parts if isinstance(part, AudioPart))
+
+    def _send(self, item_id: str, transcript: str, duration_ms: int) -> None:
+        audio, text = user_audio_tokens(duration_ms), text_tokens(transcript)
+        usage = wire_events.TranscriptionUsageTokens(
+            total_tokens=audio + text,
+            input_tokens=audio,
+            output_tokens=text,
+            input_token_details=wire_events.TranscriptionInputTokenDetails(text_tokens=0, audio_tokens=audio),
+        )
+        out = self._core.out
+        out.send(
+            wire_events.ConversationItemInputAudioTranscriptionCompleted(
+                event_id=out.event_id(), item_id=item_id, content_index=0, transcript=transcript, usage=usage
+            )
+        )

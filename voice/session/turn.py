@@ -1,0 +1,230 @@
+"""The caller's turn: from audio and verdicts on it to a committed user item (contract 4.6, 4.7).
+
+    audio     ....|-- prefix --|=== speech ===|-- silence_ms --|........
+    verdicts                   started        silence began    stopped
+    events                     speech_started                  speech_stopped, committed, item added, item done
+    meanwhile                  interrupt      speculate        answer
+
+With `turn_detection: null` there are no verdicts: the client commits (push to talk).
+"""
+
+from dataclasses import dataclass
+
+from voice.audio.endpointing import (
+    Endpointing,
+    EndpointingSettings,
+    SilenceBegan,
+    SpeechResumed,
+    SpeechStarted,
+    SpeechStopped,
+)
+from voice.audio.frames import CORE_RATE_HZ, AudioFrame
+from voice.engines.port import TranscriptionRequest
+from voice.errors import ContractError
+from voice.protocol import server_events as wire_events
+from voice.protocol.session_fields import ServerVad
+from voice.session.core import Core
+from voice.session.effects import DetectVoice, DropAudio, HearAudio, ResetVoice, StartTranscription
+from voice.session.input_buffer import MINIMUM_COMMIT_MS, InputBuffer, to_ms, to_samples
+from voice.session.items import AudioPart, Message, pcm_duration_ms
+from voice.session.responder import Responder
+from voice.session.wire import item_to_wire
+
+_KEPT_BEFORE_SPEECH_MS = 1_000
+"""Silence kept behind the last verdict, beside the prefix: onsets are confirmed one to three windows late."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Utterance:
+    item_id: str
+    start: int
+    """On the session's clock, prefix included."""
+
+
+class Turn:
+    """Listens. Decides when the caller speaks and when a turn is over; who answers is the responder's."""
+
+    def __init__(self, core: Core, responder: Responder) -> None:
+        self._core = core
+        self._responder = responder
+        self._buffer = InputBuffer(core.traits.input_capacity_s)
+        self._endpointing: Endpointing | None = None
+        self._utterance: _Utterance | None = None
+        self._last_utterance_id: str | None = None
+        self.reconfigure()
+
+    @property
+    def dropped_ms(self) -> int:
+        """Input audio lost because nobody committed it in time."""
+        return to_ms(self._buffer.dropped_samples)
+
+    def reconfigure(self) -> None:
+        """Take the turn detection of the configuration as it stands; a turn under way goes on unless it is off now."""
+        detection = self._detection
+        if detection is None:
+            self._abandon()
+            self._endpointing = None
+            return
+        settings = EndpointingSettings(detection.threshold, detection.silence_duration_ms)
+        if self._endpointing is None:
+            self._endpointing = Endpointing(settings)
+            self._core.out.add(ResetVoice(self._buffer.end))
+        else:
+            self._endpointing.settings = settings
+
+    def receive_audio(self, pcm: bytes) -> None:
+        """Take the next 24 kHz audio of the caller."""
+        frame = AudioFrame(pcm, CORE_RATE_HZ, self._buffer.end)
+        self._buffer.append(pcm)
+        if self._endpointing is not None:
+            self._core.out.add(DetectVoice(frame))
+        if self._utterance is not None:
+            self._core.out.add(HearAudio(self._utterance.item_id, frame))
+
+    def receive_voice_activity(self, probability: float, window_start: int, window_end: int) -> None:
+        """Take the verdict on a window of the session's clock."""
+        if self._endpointing is None:
+            return
+        match self._endpointing.receive(probability, window_start, window_end):
+            case SpeechStarted(at_sample=start):
+                self._start(start)
+            case SilenceBegan():
+                self._speculate()
+            case SpeechResumed():
+                self._responder.drop_speculation()
+            case SpeechStopped(at_sample=end):
+                self._stop(end)
+            case None if self._utterance is None:
+                self._buffer.drop_until(window_end - to_samples(self._prefix_ms + _KEPT_BEFORE_SPEECH_MS))
+
+    def commit(self) -> None:
+        """The client ends the turn itself. Raises: ContractError when there is too little audio (contract 4.6)."""
+        utterance = self._utterance
+        start = utterance.start if utterance else self._buffer.start
+        kept_ms = (self._buffer.end - start) * 1000 / CORE_RATE_HZ
+        if kept_ms < MINIMUM_COMMIT_MS:
+            raise ContractError(
+                f"Error committing input audio buffer: buffer too small. Expected at least {MINIMUM_COMMIT_MS}ms of "
+                f"audio, but buffer only has {kept_ms:.2f}ms of audio.",
+                code="input_audio_buffer_commit_empty",
+            )
+        self._responder.drop_speculation()
+        item_id = utterance.item_id if utterance else self._core.out.ids.mint("item")
+        end = self._buffer.end
+        self._restart(end)
+        self._commit(item_id, start, end)
+        self._give_floor_back()
+
+    def clear(self) -> None:
+        """The client drops what was not committed (contract 4.1)."""
+        self._abandon()
+        self._buffer.clear()
+        self._restart(self._buffer.end)
+        out = self._core.out
+        out.send(wire_events.InputAudioBufferCleared(event_id=out.event_id()))
+
+    # --- Inside ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _detection(self) -> ServerVad | None:
+        detection = self._core.config.audio.input.turn_detection
+        return detection if isinstance(detection, ServerVad) else None
+
+    @property
+    def _prefix_ms(self) -> int:
+        return self._detection.prefix_padding_ms if self._detection else 0
+
+    def _start(self, at_sample: int) -> None:
+        """Barge-in comes first: sound and thought stop before any event is written (design §4)."""
+        detection, out = self._detection, self._core.out
+        start = max(at_sample - to_samples(self._prefix_ms), self._buffer.start)
+        utterance = _Utterance(out.ids.mint("item"), start)
+        interrupts = detection is not None and detection.interrupt_response
+        if interrupts:
+            self._responder.hush()
+        out.send(
+            wire_events.InputAudioBufferSpeechStarted(
+                event_id=out.event_id(), audio_start_ms=to_ms(start), item_id=utterance.item_id
+            )
+        )
+        self._responder.floor_is_taken = True
+        if interrupts:
+            self._responder.end_active("turn_detected")
+        if self._last_utterance_id is not None:
+            out.add(DropAudio(self._last_utterance_id))
+        self._utterance, self._last_utterance_id = utterance, utterance.item_id
+        preroll = AudioFrame(self._buffer.read(start, self._buffer.end), CORE_RATE_HZ, start)
+        out.add(HearAudio(utterance.item_id, preroll))
+
+    def _speculate(self) -> None:
+        detection = self._detection
+        if self._utterance is not None and detection is not None and detection.create_response:
+            pcm = self._buffer.read(self._utterance.start, self._buffer.end)
+            self._responder.speculate(_spoken(self._utterance.item_id, pcm))
+
+    def _stop(self, at_sample: int) -> None:
+        utterance, out, detection = self._utterance, self._core.out, self._detection
+        if utterance is None:
+            return
+        self._utterance = None
+        out.send(
+            wire_events.InputAudioBufferSpeechStopped(
+                event_id=out.event_id(), audio_end_ms=to_ms(at_sample), item_id=utterance.item_id
+            )
+        )
+        self._commit(utterance.item_id, utterance.start, at_sample)
+        self._responder.floor_is_taken = False
+        if detection is not None and detection.create_response:
+            self._responder.answer_turn()
+        else:
+            self._responder.go_on()
+
+    def _commit(self, item_id: str, start: int, end: int) -> None:
+        item = _spoken(item_id, self._buffer.read(start, end))
+        self._buffer.drop_until(end)
+        out, previous_id = self._core.out, self._core.conversation.add(item)
+        out.send(
+            wire_events.InputAudioBufferCommitted(
+                event_id=out.event_id(), previous_item_id=previous_id, item_id=item_id
+            )
+        )
+        wire_item = item_to_wire(item)
+        out.send(
+            wire_events.ConversationItemAdded(event_id=out.event_id(), previous_item_id=previous_id, item=wire_item)
+        )
+        out.send(
+            wire_events.ConversationItemDone(event_id=out.event_id(), previous_item_id=previous_id, item=wire_item)
+        )
+        self._transcribe(item)
+
+    def _transcribe(self, item: Message) -> None:
+        """Ask for the words, for a client that wants them or for an engine that reads rather than hears."""
+        wanted, capabilities = self._core.config.audio.input.transcription, self._core.traits.capabilities
+        part = item.parts[0]
+        if not capabilities.transcribes or (wanted is None and capabilities.hears_audio):
+            return
+        if isinstance(part, AudioPart):
+            language, prompt = (wanted.language, wanted.prompt) if wanted else (None, None)
+            self._core.out.add(StartTranscription(TranscriptionRequest(item.id, part.pcm, language, prompt)))
+
+    def _restart(self, at_sample: int) -> None:
+        self._utterance = None
+        if self._endpointing is not None:
+            self._endpointing.reset()
+            self._core.out.add(ResetVoice(at_sample))
+
+    def _abandon(self) -> None:
+        """What is being said is no turn."""
+        if self._utterance is not None:
+            self._core.out.add(DropAudio(self._utterance.item_id))
+            self._utterance = self._last_utterance_id = None
+            self._responder.drop_speculation()
+        self._give_floor_back()
+
+    def _give_floor_back(self) -> None:
+        self._responder.floor_is_taken = False
+        self._responder.go_on()
+
+
+def _spoken(item_id: str, pcm: bytes) -> Message:
+    return Message(item_id, "user", (AudioPart(pcm, pcm_duration_ms(len(pcm))),))
