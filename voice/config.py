@@ -32,7 +32,7 @@ REALTIME_ALIASES = (
 class Section(BaseModel):
     """A part of the tree: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class ApiKey(Section):

@@ -64,6 +64,10 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
         config = Config.model_validate(merge(tree, overrides), context=Surroundings(folder, environ))
     except ValidationError as error:
         raise ConfigProblems(list(explain(error, places))) from None
+    if "aliases" not in config.model_fields_set:
+        # An agent may take the name that official clients come with, without all aliases being written down.
+        aliases = {name: engine for name, engine in config.aliases.items() if name not in config.agents}
+        config = config.model_copy(update={"aliases": aliases})
     if problems := [places.error(loc, message) for loc, message in _check(config)]:
         raise ConfigProblems(problems)
     return Loaded(config, folder, places, path)
@@ -98,6 +102,10 @@ def _check(config: Config) -> Iterator[tuple[Loc, str]]:
             yield ("aliases", name), f"there is no engine '{engine}'" + suggest(engine, config.engines)
         if name in config.agents:
             yield ("aliases", name), f"'{name}' is an agent already"
+    ids = [key.id for key in config.server.keys]
+    for index, key_id in enumerate(ids):
+        if key_id in ids[:index]:
+            yield ("server", "keys", index), f"there is a key with the id '{key_id}' already"
     default = config.default_agent
     if default is not None and default not in config.agents and default not in config.aliases:
         yield ("default_agent",), f"there is no agent '{default}'" + suggest(default, [*config.agents, *config.aliases])

@@ -14,6 +14,8 @@ from voice.config_yaml import Loc, YamlFile
 from voice.errors import ConfigError
 
 _EXPECTED = {
+    "finite": "a number is expected",
+    "path": "text is expected",
     "int": "a whole number is expected",
     "float": "a number is expected",
     "bool": "true or false is expected",
@@ -66,6 +68,8 @@ def explain(error: ValidationError, places: Places) -> Iterator[ConfigError]:
             yield places.error(loc, f"unknown key '{key}'" + suggest(key, keys_at(loc[:-1])), at_key=True)
         elif kind == "missing":
             yield places.error(loc, f"'{key}' is missing", at_key=True)
+        elif kind == "invalid_key" or key == "[key]":
+            yield places.error(loc[:-1], f"the name {_shown(detail)} is not text: put it in quotes")
         elif kind.startswith("union_tag"):
             yield places.error((*loc, "type"), _wrong_tag(detail))
         else:
@@ -75,10 +79,13 @@ def explain(error: ValidationError, places: Places) -> Iterator[ConfigError]:
 def suggest(word: str, words: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the nearest of `words`, else their list when it is short, else nothing."""
     words = list(words)
+    known = f"; known here: {', '.join(words)}" if 0 < len(words) <= 12 else ""
+    return _near(word, words) or known
+
+
+def _near(word: str, words: list[str]) -> str:
     near = get_close_matches(word.lower(), words, n=1, cutoff=0.6)
-    if near:
-        return f"; did you mean '{near[0]}'?"
-    return f"; known here: {', '.join(words)}" if 0 < len(words) <= 12 else ""
+    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def keys_at(loc: Loc) -> list[str]:
@@ -147,7 +154,7 @@ def _in_words(detail: ErrorDetails) -> str:
         return str(context["reason"])
     if kind == "literal_error":
         options = [option.strip(" '") for option in str(context["expected"]).replace(" or ", ", ").split(",")]
-        return f"{given} is not one of {', '.join(options)}{suggest(str(detail['input']), options)}"
+        return f"{given} is not one of {', '.join(options)}{_near(str(detail['input']), options)}"
     if kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
         return f"must be {words} {context[bound]:g}, not {given}"
@@ -163,7 +170,7 @@ def _wrong_tag(detail: ErrorDetails) -> str:
         return "'type' is missing: cascade or scripted"
     options = [option.strip(" '") for option in str(context.get("expected_tags", "")).split(",")]
     tag = str(context.get("tag", ""))
-    return f"type: '{tag}' is not one of {', '.join(options)}{suggest(tag, options)}"
+    return f"type: '{tag}' is not one of {', '.join(options)}{_near(tag, options)}"
 
 
 def _shown(detail: ErrorDetails) -> str:

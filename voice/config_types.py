@@ -57,6 +57,8 @@ def _read_secret(value: Any, info: ValidationInfo) -> Any:
         secret = value
     if not secret:
         raise _complain("a secret cannot be empty")
+    if not secret.isascii() or not secret.isprintable() or secret != secret.strip():
+        raise _complain("a secret must be printable ASCII without blanks around it, to stand in a header")
     return secret
 
 

@@ -79,15 +79,22 @@ class YamlFile:
         place: Place | None = None
         for part in loc:
             if isinstance(node, CommentedMap) and part in node:
-                found, value = node.lc.key(part), node.lc.value(part)
+                found, value = _key_and_value(node, part)
             elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
-                found = value = node.lc.item(part)
+                found = value = tuple(node.lc.item(part)[:2])
             else:
                 # A union's tag, or a key that is missing: its parent is the place.
                 continue
-            place = (found if of_key or isinstance(node[part], CommentedMap) else value)[:2]
+            place = (found if of_key or isinstance(node[part], CommentedMap) else value) or place
             node = node[part]
         return None if place is None else (place[0] + 1, place[1] + 1)
+
+
+def _key_and_value(node: CommentedMap, key: str | int) -> tuple[Place | None, Place | None]:
+    try:
+        return tuple(node.lc.key(key)[:2]), tuple(node.lc.value(key)[:2])
+    except (KeyError, TypeError):
+        return None, None  # merged in by `<<:`, it stands nowhere in this section
 
 
 def _plain(node: Any) -> Any:

@@ -1,6 +1,7 @@
 """The embedded models as the service sees them: not there yet, missing, there, or being started again."""
 
 import asyncio
+import itertools
 
 import structlog
 
@@ -10,8 +11,8 @@ from voice.models.settings import HostSettings
 
 _log = structlog.get_logger(__name__)
 
-LOOK_AGAIN_S = 5.0
-"""How often missing files are looked for: after `voice models fetch` the service need not be restarted."""
+LOOK_AGAIN_S = (2.0, 5.0, 10.0, 30.0)
+"""When missing files are looked for again: after `voice models fetch` the service need not be restarted."""
 
 
 class EmbeddedModels:
@@ -38,7 +39,7 @@ class EmbeddedModels:
 
     async def load(self) -> None:
         """Return once the models are loaded. Missing files are named in the log once and waited for."""
-        while True:
+        for attempt in itertools.count():
             host = ModelHost(self._settings)
             try:
                 await host.start()
@@ -49,7 +50,7 @@ class EmbeddedModels:
             else:
                 self._host, self._obstacle = host, None
                 return
-            await asyncio.sleep(LOOK_AGAIN_S)
+            await asyncio.sleep(LOOK_AGAIN_S[min(attempt, len(LOOK_AGAIN_S) - 1)])
 
     async def aclose(self) -> None:
         """End the host process."""

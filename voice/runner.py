@@ -73,7 +73,10 @@ class Runner:
         }
 
     async def run(self) -> None:
-        """Run to the end. The engine and the transport are closed then. Raises: EngineError when it cannot open."""
+        """Run to the end, and close the engine and the transport.
+
+        Raises: EngineError when the engine cannot open; ExceptionGroup for a fault of ours. The transport is open then.
+        """
         try:
             await self._engine.open(self._session.engine_settings)
             async with asyncio.TaskGroup() as self._group:
@@ -90,7 +93,7 @@ class Runner:
                 self._timer.cancel()
             self._voice.close()
             await self._engine.aclose()
-            await self._transport.aclose(self._close_code, self._close_reason)
+        await self._transport.aclose(self._close_code, self._close_reason)
 
     def stop(self, code: int = 1000, reason: str = "") -> None:
         """End the session; `run` returns once everything of it has stopped."""

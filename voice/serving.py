@@ -113,7 +113,11 @@ async def serve(served: Served, config: ServerConfig) -> None:
 async def _load(served: Served) -> None:
     if served.models is not None:
         served.announcer.loading()
-        await served.models.load()
+        try:
+            await served.models.load()
+        except Exception:  # noqa: BLE001 -- the boundary of a task
+            _log.exception("the models cannot be loaded; sessions that need them are refused")
+            return
     # One collection of the old generation over a heap of this size delays every session by up to 187 ms (measured):
     # what is there now stays for good and need not be looked at again.
     gc.collect()
@@ -125,7 +129,8 @@ async def _drain(served: Served, stop: "_StopSignals", drain_s: float) -> None:
     served.announcer.stopping(served.sessions.active)
     drained = asyncio.create_task(served.sessions.drain(drain_s), name="drain")
     second = asyncio.create_task(stop.second.wait(), name="second signal")
-    await asyncio.wait({drained, second}, return_when=asyncio.FIRST_COMPLETED)
+    # A session that does not end although it was told to must not keep the process.
+    await asyncio.wait({drained, second}, timeout=drain_s + _CLEANUP_S, return_when=asyncio.FIRST_COMPLETED)
     for task in (drained, second):
         task.cancel()
         with suppress(asyncio.CancelledError):
@@ -144,12 +149,12 @@ async def _listen(runner: web.AppRunner, config: ServerConfig) -> tuple[str, int
     try:
         await site.start()
     except OSError as error:
-        raise ListenError(_why_not(error, config.host, config.port)) from error
+        raise ListenError(explain(error, config.host, config.port)) from error
     host, port = runner.addresses[0][:2]
     return str(host), int(port)
 
 
-def _why_not(error: OSError, host: str, port: int) -> str:
+def explain(error: OSError, host: str, port: int) -> str:
     """Say in one sentence why an address cannot be listened at, and what helps."""
     if isinstance(error, socket.gaierror):
         return f"the host name {host} is not known: give an address of this machine, as in --host 127.0.0.1"

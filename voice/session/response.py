@@ -119,9 +119,7 @@ class Response:
             case TokenUsage():
                 self._counted = event
             case EngineDone():
-                self._close_message("completed" if event.reason == "completed" else "incomplete")
-                self._ended = event
-                self._finish_if_complete()
+                self._receive_end(event)
 
     def receive_tool_output(self, call_id: str, result: ToolResult) -> None:
         """A tool of the service that this response called has ended."""
@@ -200,12 +198,24 @@ class Response:
             raise EngineProtocolError(f"the engine went on with a tool call that is not open: '{call_id}'")
         return call
 
-    def _cut_short(self) -> list[CallOutput]:
-        """Close what is open as incomplete; stop the tools that stop with a barge-in; return those that go on."""
-        self._close_message("incomplete")
+    def _receive_end(self, event: EngineDone) -> None:
+        if event.reason == "completed" and self._calls:
+            raise EngineProtocolError("the engine ended a response in the middle of a tool call")
+        self._close_message("completed" if event.reason == "completed" else "incomplete")
+        self._close_calls()
+        self._ended = event
+        self._finish_if_complete()
+
+    def _close_calls(self) -> None:
+        """Calls whose arguments were cut short are never run (contract 4.10)."""
         for call in self._calls.values():
             call.close("incomplete")
         self._calls.clear()
+
+    def _cut_short(self) -> list[CallOutput]:
+        """Close what is open as incomplete; stop the tools that stop with a barge-in; return those that go on."""
+        self._close_message("incomplete")
+        self._close_calls()
         detached = []
         for call_id, call in self._running.items():
             if _stops_on_interrupt(self._tools[call.item.name]):

@@ -1,5 +1,7 @@
 """Turns by voice activity and by hand (contract 4.4 to 4.6)."""
 
+import itertools
+
 from voice.session.effects import CancelResponse, DetectVoice, HearAudio, ResetVoice, StartResponse, StartTranscription
 
 TURN = [
@@ -112,7 +114,7 @@ def test_the_engine_hears_the_utterance_with_its_prefix_and_nothing_else(stepper
     stepper.fall_silent()
     heard = [effect for effect in stepper.effects if isinstance(effect, HearAudio)]
     assert heard[0].frame.pts == (992 - 300) * 24
-    for previous, following in zip(heard, heard[1:], strict=False):
+    for previous, following in itertools.pairwise(heard):
         assert following.frame.pts == previous.frame.pts + previous.frame.samples
     stepper.hear(320, 0.01)
     assert len([effect for effect in stepper.effects if isinstance(effect, HearAudio)]) == len(heard)

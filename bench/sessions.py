@@ -1,0 +1,166 @@
+"""What a session costs: N WebSocket sessions at 50 frames a second beside a bare relay in the same run.
+
+The service runs the scripted engine in real time with voice activity detection on; server and load generator have a
+core each where the machine has two. CPU is that of the server process and its children over the watched seconds.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from bench.harness import Outcome, emit, look_at, parser, pin, progress, scripted_service
+from bench.scripts import SHORT_ANSWER
+from voice.talk.service import free_port
+
+SERVER_CPU, LOAD_CPU = 1, 0
+SETTLE_S = 8.0
+"""A cycle and more before anything is counted: every session has spoken and heard once."""
+
+WARM_SESSIONS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One server under load."""
+
+    cpu_ms: float
+    """Per session-second."""
+    empty_bytes: int
+    full_bytes: int
+    """Memory without sessions (after some were served), and at the end of the watched time."""
+    load: dict[str, Any]
+
+
+def main() -> None:
+    """Run it."""
+    options = parser(__doc__)
+    options.add_argument("--sessions", type=int, default=100, help="how many at once")
+    options.add_argument("--seconds", type=float, default=30, help="how long to watch")
+    options.add_argument("--relay-loop", choices=("uvloop", "asyncio"), default="uvloop", help="the relay's event loop")
+    given = options.parse_args()
+    with relay(given.relay_loop) as (pid, url):
+        progress("bare relay …")
+        bare = measure(pid, url, given.sessions, given.seconds, is_relay=True)
+    with scripted_service(SHORT_ANSWER, cpu=SERVER_CPU) as service:
+        progress("service …")
+        url = f"{service.url}?model=bench"
+        own = measure(service.pid, url, given.sessions, given.seconds, is_relay=False)
+    emit(outcome_of(bare, own, given.sessions, given.seconds), given.json)
+
+
+@contextmanager
+def relay(loop: str) -> Iterator[tuple[int, str]]:
+    """Start the yardstick."""
+    port = free_port()
+    command = [*pin(SERVER_CPU), sys.executable, "-m", "bench.relay", str(port), "--loop", loop]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            yield process.pid, f"ws://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def measure(pid: int, url: str, sessions: int, seconds: float, *, is_relay: bool) -> Run:
+    """Warm the server with a few sessions, then load it and watch."""
+    with generator(url, WARM_SESSIONS, is_relay=is_relay) as warming:
+        time.sleep(SETTLE_S)
+        finish(warming)
+    time.sleep(1.0)
+    empty = look_at(pid)
+    with generator(url, sessions, is_relay=is_relay) as load:
+        time.sleep(SETTLE_S)
+        tell(load, "watch")
+        before, since_s = look_at(pid), time.monotonic()
+        time.sleep(seconds)
+        after, watched_s = look_at(pid), time.monotonic() - since_s
+        tell(load, "stop")
+        figures = finish(load)
+    cpu_ms = (after.cpu_s - before.cpu_s) * 1000 / sessions / watched_s
+    return Run(cpu_ms, empty.rss_bytes, after.rss_bytes, figures)
+
+
+@contextmanager
+def generator(url: str, sessions: int, *, is_relay: bool) -> Iterator[subprocess.Popen[str]]:
+    """Start a load; entered when all its sessions stand."""
+    flags = ["--relay"] if is_relay else []
+    command = [*pin(LOAD_CPU), sys.executable, "-m", "bench.load", url, "--sessions", str(sessions), *flags]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        if process.stdout.readline().strip() != "ready":
+            raise SystemExit(f"the load generator could not connect to {url}")
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def tell(load: subprocess.Popen[str], word: str) -> None:
+    """Begin or end watching."""
+    assert load.stdin is not None
+    load.stdin.write(word + "\n")
+    load.stdin.flush()
+
+
+def finish(load: subprocess.Popen[str]) -> dict[str, Any]:
+    """End a load and take its figures."""
+    assert load.stdin is not None
+    assert load.stdout is not None
+    load.stdin.close()
+    found: dict[str, Any] = json.loads(load.stdout.readline())
+    load.wait()
+    return found
+
+
+def outcome_of(bare: Run, own: Run, sessions: int, seconds: float) -> Outcome:
+    """Make the table: the relay, the service, and what lies between."""
+    columns = ("", "CPU ms/session-s", "reply late p50 ms", "p99 ms", "max ms", "frames in", "out", "KB/session")
+    outcome = Outcome(f"{sessions} sessions, 50 frames a second, {seconds:.0f} s", columns)
+    for name, run in (("bare websockets relay", bare), ("service, VAD on", own)):
+        load = run.load
+        memory = (run.full_bytes - run.empty_bytes) / sessions / 1024
+        late = (load["late_p50_ms"], load["late_p99_ms"], load["late_max_ms"])
+        outcome.rows.append((name, round(run.cpu_ms, 3), *late, load["sent"], load["received"], memory))
+        outcome.figures["relay" if run is bare else "service"] = {
+            "cpu_ms_per_session_s": run.cpu_ms,
+            "memory_kb_per_session": memory,
+            **load,
+        }
+    ratio = own.cpu_ms / bare.cpu_ms if bare.cpu_ms else 0.0
+    buffered_kb = _buffered_kb(own)
+    memory_kb = (own.full_bytes - own.empty_bytes) / sessions / 1024
+    outcome.figures |= {"ratio": ratio, "buffered_audio_kb": buffered_kb / sessions, "sessions": sessions}
+    outcome.figures["beside_audio_kb_per_session"] = memory_kb - buffered_kb / sessions
+    outcome.rows.append(("service / relay", round(ratio, 2), None, None, None, None, None, None))
+    outcome.notes += [
+        f"{own.load['answers']} answers were spoken, {own.load['lost']} connections lost; "
+        f"the generator itself was late by {own.load['generator_late_p99_ms']:.1f} ms at p99",
+        f"of the memory, {buffered_kb / sessions:.0f} KB a session are audio that the conversation keeps (24 kHz); "
+        f"beside it {memory_kb - buffered_kb / sessions:.0f} KB",
+        "late: relay, echo delay; service, behind the 20 ms grid through the earliest frame of its answer",
+    ]
+    return outcome
+
+
+def _buffered_kb(run: Run) -> float:
+    """Audio of all turns and answers so far, as it would lie in the conversations at 24 kHz."""
+    from bench.harness import say
+    from bench.load import SPEECH
+
+    recording = say(SPEECH)
+    heard_ms = (
+        recording.speech_end_ms - recording.speech_start_ms
+    ) + 800  # prefix padding and the silence that ends it
+    turns = run.load["events"].get("input_audio_buffer.committed", 0)
+    return float((turns * heard_ms * 48 + run.load["audio_frames_ever"] * 20 * 48) / 1024)
+
+
+if __name__ == "__main__":
+    main()

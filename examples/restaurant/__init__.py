@@ -1,0 +1,1 @@
+"""A restaurant's receptionist: the agent of the shipped config.yaml."""

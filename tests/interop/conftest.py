@@ -1,0 +1,198 @@
+"""The whole service as a child process, real clients, speech, and the contract's oracle."""
+
+import asyncio
+import base64
+import importlib.util
+import json
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from openai import AsyncOpenAI
+from openai.resources.realtime.realtime import AsyncRealtimeConnection
+
+from voice.errors import ModelError
+from voice.talk.microphone import Microphone
+from voice.talk.recording import Recording, load
+from voice.talk.service import ServiceProcess
+
+SHARED = Path(__file__).parents[3] / "shared"
+DATA = Path(__file__).parents[1] / "data" / "interop"
+
+Frame = dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def oracle() -> ModuleType:
+    """The conformance oracle of the contract, which lies beside the repository."""
+    path = SHARED / "contract" / "oracle.py"
+    if not path.is_file():
+        pytest.skip(f"the contract's oracle is not at {path}")
+    spec = importlib.util.spec_from_file_location("oracle", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def violations(oracle: ModuleType) -> Callable[[list[Frame]], list[str]]:
+    """Feed every frame of a session to the oracle; return what it holds against them."""
+
+    def check(frames: list[Frame]) -> list[str]:
+        checker = oracle.Checker()
+        for frame in frames:
+            checker.feed(frame)
+        checker.end()
+        found: list[str] = checker.errs
+        return found
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def say() -> Callable[[str], Recording]:
+    """Speech by the embedded voice."""
+    if importlib.util.find_spec("hibari") is None:
+        pytest.skip("the embedded voice is not installed (hibari-tts)")
+    from bench.harness import say as speak
+
+    return speak
+
+
+@pytest.fixture(scope="session")
+def recorded() -> Callable[[str], Recording]:
+    """A person's speech from the shared recordings."""
+
+    def find(name: str) -> Recording:
+        path = SHARED / "audio" / f"{name}.wav"
+        if not path.is_file():
+            pytest.skip(f"there is no recorded speech at {path}")
+        return load(path)
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def scripted() -> Iterator[ServiceProcess]:
+    """The service with scripted agents (tests/data/interop)."""
+    with ServiceProcess("--config", str(DATA / "config.yaml"), ready_timeout_s=30) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def cascade() -> Iterator[ServiceProcess]:
+    """The service with the embedded models; skipped where their weights are not on this machine."""
+    from voice.models import manifest
+
+    try:
+        for name in ("silero-vad", "moonshine-tiny-en", "qwen2.5-coder-0.5b", "hibari"):
+            manifest.find(name)
+    except ModelError as error:
+        pytest.skip(f"the embedded models are not here: {error}")
+    with ServiceProcess("--config", str(DATA / "cascade.yaml"), ready_timeout_s=60) as service:
+        yield service
+
+
+class OfficialClient:
+    """A conversation through the official client: a microphone that never stops, and every raw frame kept."""
+
+    def __init__(self, connection: AsyncRealtimeConnection) -> None:
+        """`run` reads; a test sends through `connection` and waits."""
+        self.connection = connection
+        self.frames: list[Frame] = []
+        self.microphone = Microphone(self._append)
+        self.tools: dict[str, Callable[[Frame], str]] = {}
+        """The client's own tools, by name: arguments to output."""
+        self._changed = asyncio.Event()
+
+    async def _append(self, audio: bytes) -> None:
+        await self.connection.input_audio_buffer.append(audio=base64.b64encode(audio).decode())
+
+    async def read(self) -> None:
+        """Collect frames and answer the client's own tool calls, as an application would."""
+        while True:
+            raw = await self.connection.recv_bytes()
+            frame = json.loads(raw)
+            event = self.connection.parse_event(raw)
+            assert event.type == frame["type"]
+            self.frames.append(frame)
+            self._changed.set()
+            if frame["type"] == "response.done":
+                await self._answer_calls(frame["response"]["output"])
+
+    async def _answer_calls(self, output: list[Frame]) -> None:
+        calls = [item for item in output if item["type"] == "function_call"]
+        for item in calls:
+            result = self.tools[item["name"]](json.loads(item["arguments"]))
+            answer: Any = {"type": "function_call_output", "call_id": item["call_id"], "output": result}
+            await self.connection.conversation.item.create(item=answer)
+        if calls:
+            await self.connection.response.create()
+
+    async def wait(self, condition: Callable[[list[Frame]], Any], timeout_s: float = 30) -> Any:
+        """Return the first true result of `condition` over all frames so far."""
+        async with asyncio.timeout(timeout_s):
+            while not (found := condition(self.frames)):
+                self._changed.clear()
+                await self._changed.wait()
+        return found
+
+    async def say(self, recording: Recording) -> None:
+        """Speak a recording at its pace."""
+        await self.microphone.say(recording).spoken.wait()
+
+    async def ask(self, recording: Recording, timeout_s: float = 40) -> list[Frame]:
+        """Speak, and wait until an answer without a tool call is complete; return the frames of this turn."""
+        start = len(self.frames)
+        await self.say(recording)
+        await self.wait(lambda frames: _answered(frames[start:]), timeout_s)
+        return self.frames[start:]
+
+
+def _answered(frames: list[Frame]) -> bool:
+    done = [frame["response"] for frame in frames if frame["type"] == "response.done"]
+    made = sum(frame["type"] == "response.created" for frame in frames)
+    calls = ("function_call", "mcp_call")
+    return bool(done) and made == len(done) and not any(item["type"] in calls for item in done[-1].get("output") or [])
+
+
+Conversation = Callable[[OfficialClient], Coroutine[Any, Any, None]]
+Hold = Callable[[ServiceProcess, str, Conversation], Awaitable[list[Frame]]]
+
+
+@pytest.fixture
+def hold() -> Hold:
+    """Hold a conversation with a model of a service through the official client; return every frame."""
+
+    async def run(service: ServiceProcess, model: str, conversation: Conversation) -> list[Frame]:
+        openai = AsyncOpenAI(
+            api_key="none",
+            base_url=f"{service.http_url}/v1",
+            websocket_base_url=f"ws://{service.host}:{service.port}/v1",
+        )
+        async with openai, openai.realtime.connect(model=model) as connection:
+            client = OfficialClient(connection)
+            tasks = [asyncio.create_task(client.read()), asyncio.create_task(client.microphone.run())]
+            talking = asyncio.create_task(conversation(client))
+            done, _ = await asyncio.wait([*tasks, talking], return_when=asyncio.FIRST_COMPLETED)
+            for task in (*tasks, talking):
+                task.cancel()
+            await asyncio.gather(*tasks, talking, return_exceptions=True)
+            for task in done:
+                if task is talking or not task.cancelled():
+                    task.result()
+            return client.frames
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def keyed() -> Iterator[ServiceProcess]:
+    """The scripted service behind a key."""
+    keys = {"VOICE__SERVER__KEYS": '["right-key"]'}
+    with ServiceProcess("--config", str(DATA / "config.yaml"), environment=keys, ready_timeout_s=30) as service:
+        yield service

@@ -1,0 +1,243 @@
+"""Anything in any order: client events, audio, verdicts, engine events, failures, tools. The grammar holds throughout.
+
+`SESSION_STEPS` in the environment asks for more steps than the everyday run takes.
+"""
+
+import base64
+import json
+import os
+from typing import Any
+
+import hypothesis.strategies as st
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from voice.audio.frames import CORE_RATE_HZ, AudioFrame
+from voice.conformance.grammar import Grammar
+from voice.engines.port import (
+    AudioDelta,
+    EngineDone,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallDone,
+    ToolCallStarted,
+    TranscriptDelta,
+    TranscriptDone,
+)
+from voice.errors import EngineUnavailable
+from voice.ids import Ids
+from voice.protocol.codec import decode_client_event, encode_server_event
+from voice.protocol.session_config import SessionConfig
+from voice.session import effects as do
+from voice.session.core import SessionTraits
+from voice.session.session import Session
+from voice.tooling import ToolResult, ToolSpec
+
+WINDOW = 768
+STEPS = int(os.environ.get("SESSION_STEPS", "1500"))
+STEPS_PER_EXAMPLE = 60
+CLIENT_TOOL = {"type": "function", "name": "look_up", "parameters": {"type": "object", "properties": {}}}
+SERVICE_TOOLS = (
+    ToolSpec("book", "", {"type": "object"}, server_label="us"),
+    ToolSpec("search", "", {"type": "object"}, server_label="us", on_interrupt="cancel"),
+)
+
+
+class SessionMachine(RuleBasedStateMachine):
+    """Plays client, engine, tools, transport and judge against one session."""
+
+    @initialize(server_plays=st.booleans())
+    def start(self, server_plays: bool) -> None:
+        config = SessionConfig(id="sess_p", model="test", expires_at=1, tools=[])
+        traits = SessionTraits(server_plays=server_plays, service_tools=SERVICE_TOOLS, greeting="Hi.")
+        self.session = Session(config, traits, Ids("p"))
+        self.server_plays = server_plays
+        self.grammar = Grammar()
+        self.clock = 0
+        self.generating: dict[str, list[str]] = {}
+        """Response id → open tool calls."""
+        self.transcribing: list[str] = []
+        self.tools: list[str] = []
+        self.playing: list[str] = []
+        self.items: list[str] = []
+        self.calls = 0
+        self.perform(self.session.start(0.0))
+
+    def perform(self, effects: list[do.Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case do.SendEvent(event=event):
+                    frame = json.loads(encode_server_event(event))
+                    self.grammar.feed(frame)
+                    if frame["type"] == "conversation.item.added":
+                        self.items.append(frame["item"]["id"])
+                case do.StartResponse(request=request):
+                    assert request.response_id not in self.generating
+                    self.generating[request.response_id] = []
+                case do.CancelResponse(response_id=response_id):
+                    self.generating.pop(response_id, None)
+                case do.StartTranscription(request=request):
+                    self.transcribing.append(request.item_id)
+                case do.RunTool(call_id=call_id):
+                    self.tools.append(call_id)
+                case do.CancelTool(call_id=call_id):
+                    self.tools.remove(call_id)
+                case do.PlayAudio(item_id=item_id) if self.server_plays and item_id not in self.playing:
+                    self.playing.append(item_id)
+                case do.FlushAudio() if self.playing:
+                    item_id, self.playing = self.playing[0], []
+                    self.perform(self.session.receive_flushed(item_id, 20))
+
+    def send(self, **event: Any) -> None:
+        self.perform(self.session.receive_client_event(decode_client_event(json.dumps(event))))
+
+    # --- the client
+
+    @rule(windows=st.integers(1, 12), probability=st.sampled_from([0.01, 0.5, 0.95]))
+    def hear(self, windows: int, probability: float) -> None:
+        for _ in range(windows):
+            self.send(type="input_audio_buffer.append", audio=base64.b64encode(b"\x01\x00" * WINDOW).decode())
+            self.clock += WINDOW
+            self.perform(self.session.receive_voice_activity(probability, self.clock - WINDOW, self.clock))
+
+    @rule()
+    def commit(self) -> None:
+        self.send(type="input_audio_buffer.commit")
+
+    @rule()
+    def clear(self) -> None:
+        self.send(type="input_audio_buffer.clear")
+
+    @rule(
+        detection=st.sampled_from(
+            [
+                None,
+                {"type": "server_vad"},
+                {"type": "server_vad", "interrupt_response": False},
+                {"type": "server_vad", "create_response": False},
+            ]
+        ),
+        transcription=st.sampled_from([None, {"model": "whisper-1"}]),
+        modality=st.sampled_from(["audio", "text"]),
+        tools=st.sampled_from([[], [CLIENT_TOOL]]),
+    )
+    def update(self, detection: Any, transcription: Any, modality: str, tools: Any) -> None:
+        audio = {"input": {"turn_detection": detection, "transcription": transcription}}
+        session = {"type": "realtime", "audio": audio, "output_modalities": [modality], "tools": tools}
+        self.send(type="session.update", session=session)
+
+    @rule(conversation=st.sampled_from(["auto", "none"]), empty=st.booleans())
+    def create_response(self, conversation: str, empty: bool) -> None:
+        self.send(type="response.create", response={"conversation": conversation, **({"input": []} if empty else {})})
+
+    @rule(by_id=st.booleans(), data=st.data())
+    def cancel(self, by_id: bool, data: st.DataObject) -> None:
+        known = self.grammar.open_responses
+        response_id = data.draw(st.sampled_from(known)) if by_id and known else None
+        self.send(type="response.cancel", **({"response_id": response_id} if response_id else {}))
+
+    @rule(data=st.data(), what=st.sampled_from(["retrieve", "delete", "truncate"]), ms=st.integers(0, 400))
+    def touch_item(self, data: st.DataObject, what: str, ms: int) -> None:
+        item_id = data.draw(st.sampled_from([*self.items, "nobody"]))
+        more = {"content_index": 0, "audio_end_ms": ms} if what == "truncate" else {}
+        self.send(type=f"conversation.item.{what}", item_id=item_id, **more)
+
+    @rule(data=st.data())
+    def create_item(self, data: st.DataObject) -> None:
+        previous_id = data.draw(st.sampled_from([None, "root", *self.items]))
+        item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]}
+        self.send(type="conversation.item.create", item=item, previous_item_id=previous_id)
+
+    @rule(text=st.text(max_size=20))
+    def send_nonsense(self, text: str) -> None:
+        self.perform(self.session.receive_client_event(decode_client_event(text)))
+
+    # --- the engine
+
+    def engine(self, response_id: str, event: Any) -> None:
+        self.perform(self.session.receive_engine_event(response_id, event))
+
+    @precondition(lambda self: self.generating)
+    @rule(data=st.data(), ms=st.integers(0, 300))
+    def speak(self, data: st.DataObject, ms: int) -> None:
+        response_id = data.draw(st.sampled_from(sorted(self.generating)))
+        self.engine(response_id, TextDelta("some words "))
+        self.engine(response_id, AudioDelta(AudioFrame(b"\x01\x00" * (ms * 24), CORE_RATE_HZ)))
+
+    @precondition(lambda self: self.generating)
+    @rule(data=st.data(), name=st.sampled_from(["book", "search", "look_up", "nobody"]), whole=st.booleans())
+    def call_tool(self, data: st.DataObject, name: str, whole: bool) -> None:
+        response_id = data.draw(st.sampled_from(sorted(self.generating)))
+        self.calls += 1
+        call_id = f"call_{self.calls}"
+        self.engine(response_id, ToolCallStarted(call_id, name))
+        if response_id in self.generating:
+            self.engine(response_id, ToolCallDelta(call_id, "{}"))
+            if whole:
+                self.engine(response_id, ToolCallDone(call_id, name, "{}"))
+
+    @precondition(lambda self: self.generating)
+    @rule(data=st.data(), reason=st.sampled_from(["completed", "max_output_tokens", "content_filter"]))
+    def end(self, data: st.DataObject, reason: Any) -> None:
+        response_id = data.draw(st.sampled_from(sorted(self.generating)))
+        del self.generating[response_id]
+        self.engine(response_id, EngineDone(reason))
+
+    @precondition(lambda self: self.generating)
+    @rule(data=st.data())
+    def fail(self, data: st.DataObject) -> None:
+        response_id = data.draw(st.sampled_from(sorted(self.generating)))
+        del self.generating[response_id]
+        self.perform(self.session.receive_engine_failure(response_id, EngineUnavailable("gone")))
+
+    @precondition(lambda self: self.transcribing)
+    @rule(fails=st.booleans())
+    def transcribe(self, fails: bool) -> None:
+        item_id = self.transcribing.pop()
+        if fails:
+            self.perform(self.session.receive_transcription_failure(item_id, EngineUnavailable("gone")))
+        else:
+            self.perform(self.session.receive_transcription_event(item_id, TranscriptDelta("Hi")))
+            self.perform(self.session.receive_transcription_event(item_id, TranscriptDone("Hi")))
+
+    # --- the tools and the transport
+
+    @precondition(lambda self: self.tools)
+    @rule(data=st.data(), failed=st.booleans())
+    def finish_tool(self, data: st.DataObject, failed: bool) -> None:
+        call_id = data.draw(st.sampled_from(self.tools))
+        self.tools.remove(call_id)
+        self.perform(self.session.receive_tool_output(call_id, ToolResult("out", failed)))
+
+    @precondition(lambda self: self.playing)
+    @rule()
+    def drain(self) -> None:
+        self.perform(self.session.receive_drained(self.playing.pop(0)))
+
+    @invariant()
+    def the_grammar_holds(self) -> None:
+        if hasattr(self, "grammar"):
+            assert self.grammar.violations == []
+
+    def teardown(self) -> None:
+        """When the engine and the tools have ended, so has every response."""
+        if not hasattr(self, "session"):
+            return
+        for _ in range(40):
+            for response_id in list(self.generating):
+                del self.generating[response_id]
+                self.engine(response_id, EngineDone())
+            for call_id in list(self.tools):
+                self.tools.remove(call_id)
+                self.perform(self.session.receive_tool_output(call_id, ToolResult("out")))
+        assert self.grammar.finish() == []
+
+
+SessionMachine.TestCase.settings = settings(
+    max_examples=max(STEPS // STEPS_PER_EXAMPLE, 1),
+    stateful_step_count=STEPS_PER_EXAMPLE,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+)
+TestSession = SessionMachine.TestCase

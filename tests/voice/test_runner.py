@@ -1,0 +1,338 @@
+"""A live session over the memory transport: effects are performed in order, and everything ends with the session."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from transports.memory import MemoryTransport
+from voice.activity import ActivityService
+from voice.agent import Agent
+from voice.audio.frames import CORE_RATE_HZ, AudioFrame
+from voice.engines.port import (
+    AudioDelta,
+    Capabilities,
+    EngineDone,
+    EngineSettings,
+    ResponseEvent,
+    ResponseRequest,
+    TextDelta,
+    ToolCallDone,
+    ToolCallStarted,
+    TranscriptDone,
+    TranscriptionEvent,
+    TranscriptionRequest,
+)
+from voice.errors import CapacityError, ContractError, EngineError, EngineUnavailable
+from voice.manager import AgentRuntime, SessionLimits, SessionManager
+from voice.metrics import Metrics
+from voice.protocol import server_events as wire_events
+from voice.tooling import ServiceTools, ToolContext, ToolResult, ToolSpec
+
+CREATE = '{"type":"response.create"}'
+CANCEL = '{"type":"response.cancel"}'
+SECOND = AudioFrame(b"\x03\x00" * CORE_RATE_HZ, CORE_RATE_HZ)
+
+Answer = Callable[[ResponseRequest], AsyncGenerator[ResponseEvent, None]]
+
+
+class FakeEngine:
+    """Answers as the test says; notes what it was told."""
+
+    capabilities = Capabilities()
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self.configured: list[EngineSettings] = []
+        self.is_open = False
+        self.failure: EngineError | None = None
+
+    async def open(self, settings: EngineSettings) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.is_open = True
+
+    def configure(self, settings: EngineSettings) -> None:
+        self.configured.append(settings)
+
+    def hear(self, item_id: str, frame: AudioFrame) -> None:
+        """Nothing to do."""
+
+    def drop(self, item_id: str) -> None:
+        """Nothing to do."""
+
+    def respond(self, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
+        return self._answer(request)
+
+    async def transcribe(self, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionEvent, None]:
+        yield TranscriptDone("hello")
+
+    async def aclose(self) -> None:
+        self.is_open = False
+
+
+class FakeTools(ServiceTools):
+    """One tool, which waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+        self.contexts: list[ToolContext] = []
+
+    def specs(self) -> list[ToolSpec]:
+        return [ToolSpec("book", "Books.", {"type": "object"}, server_label="fake")]
+
+    async def run(self, name: str, arguments: str, context: ToolContext) -> ToolResult:
+        self.contexts.append(context)
+        await self.go.wait()
+        return ToolResult("done")
+
+
+class NoTools(ServiceTools):
+    def specs(self) -> list[ToolSpec]:
+        return []
+
+    async def run(self, name: str, arguments: str, context: ToolContext) -> ToolResult:
+        raise AssertionError("there is no tool")
+
+
+async def hello(request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
+    yield TextDelta("Hello.")
+    yield AudioDelta(SECOND)
+    yield EngineDone()
+
+
+def make_manager(engine: FakeEngine, tools: ServiceTools | None = None, **limits: float) -> SessionManager:
+    runtime = AgentRuntime(Agent("test", "fake"), lambda _: engine, tools or NoTools())
+    bounds = SessionLimits(**{"max_sessions": 2, **limits})  # type: ignore[arg-type]
+    return SessionManager({"test": runtime}, "test", ActivityService(None), bounds, Metrics(CollectorRegistry()))
+
+
+async def converse(engine: FakeEngine, transport: MemoryTransport, tools: ServiceTools | None = None) -> None:
+    manager = make_manager(engine, tools)
+    async with asyncio.timeout(5):
+        await manager.admit(manager.resolve(None)).run(transport)
+    assert manager.active == 0
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    assert not [task.get_name() for task in others if not task.get_name().startswith("Task-")]
+
+
+@pytest.fixture
+def transport() -> MemoryTransport:
+    return MemoryTransport()
+
+
+async def test_a_response_reaches_the_transport_in_the_order_it_was_decided(transport):
+    async def client() -> None:
+        await transport.until("session.created")
+        transport.push_text(CREATE)
+        await transport.until("response.done")
+        transport.hang_up()
+
+    engine = FakeEngine(hello)
+    await asyncio.gather(converse(engine, transport), client())
+    kinds = [getattr(each, "type", type(each).__name__) for each in transport.output]
+    assert kinds[0] == "session.created"
+    assert kinds.index("response.output_audio_transcript.delta") < kinds.index("PlayAudio")
+    assert kinds.index("PlayAudio") < kinds.index("FinishAudio") < kinds.index("response.output_audio.done")
+    assert not engine.is_open
+    assert transport.closed == (1000, "")
+
+
+async def test_a_cancelled_response_gives_nothing_more_and_its_task_ends(transport):
+    ended = asyncio.Event()
+
+    async def endless(request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
+        try:
+            while True:
+                yield AudioDelta(AudioFrame(b"\x00\x00" * 480, CORE_RATE_HZ))
+                await asyncio.sleep(0)
+        finally:
+            ended.set()
+
+    async def client() -> None:
+        await transport.until("session.created")
+        transport.push_text(CREATE)
+        await transport.until("response.content_part.added")
+        transport.push_text(CANCEL)
+        await transport.until("response.done")
+        played = len(transport.played)
+        await ended.wait()
+        assert len(transport.played) == played
+        transport.hang_up()
+
+    await asyncio.gather(converse(FakeEngine(endless), transport), client())
+
+
+async def test_a_failing_engine_fails_the_response_and_the_next_one_works(transport):
+    calls = 0
+
+    async def flaky(request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
+        nonlocal calls
+        calls += 1
+        yield TextDelta("I")
+        if calls == 1:
+            raise EngineUnavailable("The model died.")
+        yield EngineDone()
+
+    async def client() -> None:
+        await transport.until("session.created")
+        transport.push_text(CREATE)
+        first = await transport.until("response.done")
+        assert isinstance(first, wire_events.ResponseDone)
+        assert first.response.status == "failed"
+        transport.push_text(CREATE)
+        second = await transport.until("response.done", 2)
+        assert isinstance(second, wire_events.ResponseDone)
+        assert second.response.status == "completed"
+        transport.hang_up()
+
+    await asyncio.gather(converse(FakeEngine(flaky), transport), client())
+
+
+async def test_an_engine_that_just_stops_fails_the_response(transport):
+    async def silent(request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
+        yield TextDelta("I")
+
+    async def client() -> None:
+        await transport.until("session.created")
+        transport.push_text(CREATE)
+        done = await transport.until("response.done")
+        assert isinstance(done, wire_events.ResponseDone)
+        assert done.response.status_details is not None
+        assert done.response.status_details.error is not None
+        assert done.response.status_details.error.code == "engine_protocol_error"
+        transport.hang_up()
+
+    await asyncio.gather(converse(FakeEngine(silent), transport), client())
+
+
+async def test_audio_waits_for_the_transport_and_events_do_not(transport):
+    slow = MemoryTransport(plays_in_real_time=True, buffer_ms=100)
+
+    async def client() -> None:
+        await slow.until("session.created")
+        slow.push_text(CREATE)
+        await slow.until("response.content_part.added")
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert "response.done" not in [event.type for event in slow.sent]
+        slow.push_text('{"type":"input_audio_buffer.clear"}')
+        await slow.until("input_audio_buffer.cleared")
+        slow.advance(1000)
+        await slow.until("output_audio_buffer.stopped")
+        slow.hang_up()
+
+    await asyncio.gather(converse(FakeEngine(hello), slow), client())
+
+
+async def test_a_flush_truncates_at_what_was_heard():
+    transport = MemoryTransport(plays_in_real_time=True)
+
+    async def client() -> None:
+        await transport.until("session.created")
+        transport.push_text(CREATE)
+        await transport.until("response.done")
+        transport.advance(400)
+        transport.push_text('{"type":"output_audio_buffer.clear"}')
+        await transport.until("output_audio_buffer.cleared")
+        truncated = await transport.until("conversation.item.truncated")
+        assert isinstance(truncated, wire_events.ConversationItemTruncated)
+        assert truncated.audio_end_ms == 400
+        transport.hang_up()
+
+    await asyncio.gather(converse(FakeEngine(hello), transport), client())
+
+
+async def test_a_slow_tool_runs_beside_the_session_and_its_result_is_answered(transport):
+    tools = FakeTools()
+
+    async def think(request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
+        if not request.items:
+            yield TextDelta("One moment.")
+            yield AudioDelta(SECOND)
+            yield ToolCallStarted("c1", "book")
+            yield ToolCallDone("c1", "book", "{}")
+        else:
+            yield TextDelta("It is booked.")
+        yield EngineDone()
+
+    async def client() -> None:
+        await transport.until("session.created")
+        transport.push_text(CREATE)
+        await transport.until("response.mcp_call.in_progress")
+        transport.push_text('{"type":"input_audio_buffer.clear"}')
+        await transport.until("input_audio_buffer.cleared")
+        tools.go.set()
+        await transport.until("response.done", 2)
+        transport.hang_up()
+
+    await asyncio.gather(converse(FakeEngine(think), transport, tools), client())
+    assert tools.contexts[0].agent == "test"
+
+
+async def test_a_client_that_hangs_up_in_mid_tool_leaves_nothing_running(transport):
+    tools = FakeTools()
+
+    async def think(request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
+        yield ToolCallStarted("c1", "book")
+        yield ToolCallDone("c1", "book", "{}")
+        yield EngineDone()
+
+    async def client() -> None:
+        await transport.until("session.created")
+        transport.push_text(CREATE)
+        await transport.until("response.mcp_call.in_progress")
+        transport.hang_up()
+
+    await asyncio.gather(converse(FakeEngine(think), transport, tools), client())
+
+
+async def test_an_engine_that_cannot_open_ends_the_session_with_an_error(transport):
+    engine = FakeEngine(hello)
+    engine.failure = EngineUnavailable("No model.")
+    await converse(engine, transport)
+    assert [event.type for event in transport.sent] == ["error"]
+    assert transport.closed is not None
+    assert transport.closed[0] == 1013
+
+
+async def test_a_fault_of_ours_ends_that_session_only(transport):
+    async def broken(request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
+        yield TextDelta("I")
+        raise ZeroDivisionError
+
+    async def client() -> None:
+        await transport.until("session.created")
+        transport.push_text(CREATE)
+
+    await asyncio.gather(converse(FakeEngine(broken), transport), client())
+    assert transport.closed == (1011, "The server had an error.")
+
+
+async def test_the_manager_admits_no_more_than_it_may():
+    manager = make_manager(FakeEngine(hello))
+    agent = manager.resolve(None)
+    first, _ = manager.admit(agent), manager.admit(agent)
+    with pytest.raises(CapacityError):
+        manager.admit(agent)
+    first.release()
+    manager.admit(agent)
+
+
+async def test_nobody_has_that_name():
+    with pytest.raises(ContractError, match="nobody"):
+        make_manager(FakeEngine(hello)).resolve("nobody")
+
+
+async def test_draining_ends_sessions_that_do_not_end_by_themselves(transport):
+    manager = make_manager(FakeEngine(hello))
+    session = asyncio.create_task(manager.admit(manager.resolve(None)).run(transport))
+    await transport.until("session.created")
+    await manager.drain(0.0)
+    await session
+    assert transport.closed is not None
+    assert transport.closed[0] == 1001
+    assert not manager.ready
+    with pytest.raises(CapacityError):
+        manager.admit(manager.resolve(None))

@@ -1,0 +1,1 @@
+"""What carries a session: WebSocket, WebRTC, SIP, microphone, HTTP."""

@@ -1,0 +1,103 @@
+"""The aiohttp application: what the service serves over HTTP, on one port.
+
+| route                      | key | answers |
+|---|---|---|
+| GET /v1/realtime           | yes | the upgrade to a session (`realtime.py`) |
+| GET /v1/models[/{id}]      | yes | who may be named by `?model=` |
+| GET /healthz               | no  | 200 while the process lives |
+| GET /readyz                | no  | 200 while a caller would be served, 503 otherwise |
+| GET /metrics               | no  | Prometheus |
+
+Every answer carries `x-request-id`; every refusal is the JSON of contract 1.0.
+"""
+
+import time
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from transports.http.auth import KeyRing, authenticate
+from transports.http.metrics import TrafficCollector, exposition
+from transports.http.middleware import add_headers, guard
+from transports.http.realtime import Realtime
+from transports.http.sessions import Sessions
+from transports.outbox import Traffic
+from transports.websocket import WebSocketLimits
+
+OWNER = "realtime-voice-agent"
+
+
+def build_app(
+    sessions: Sessions,
+    keys: KeyRing,
+    *,
+    registry: CollectorRegistry | None = None,
+    limits: WebSocketLimits | None = None,
+) -> web.Application:
+    """Return the application; whoever runs it drains `sessions` first and then cleans the application up.
+
+    `registry` is what `/metrics` shows, with the traffic of the WebSockets added to it. With an empty `keys` everyone
+    on this machine is let in: bind loopback only then.
+    """
+    traffic = Traffic()
+    registry = registry or CollectorRegistry()
+    registry.register(TrafficCollector(traffic))
+    realtime = Realtime(sessions, keys, limits or WebSocketLimits(), traffic)
+    service = _Service(sessions, keys, registry)
+    app = web.Application(middlewares=[guard(loopback_only=not keys.required)])
+    app.on_response_prepare.append(add_headers)
+    app.on_shutdown.append(realtime.close_all)
+    app.add_routes(
+        [
+            web.get("/v1/realtime", realtime.handle, allow_head=False),
+            web.get("/v1/models", service.models),
+            web.get("/v1/models/{id:.+}", service.model),
+            web.get("/healthz", service.health),
+            web.get("/readyz", service.readiness),
+            web.get("/metrics", service.metrics),
+        ]
+    )
+    return app
+
+
+class _Service:
+    """The plain routes."""
+
+    def __init__(self, sessions: Sessions, keys: KeyRing, registry: CollectorRegistry) -> None:
+        self._sessions = sessions
+        self._keys = keys
+        self._registry = registry
+        self._started = int(time.time())
+
+    async def models(self, request: web.Request) -> web.Response:
+        """List the agents and the aliases of engines (contract 1.9)."""
+        authenticate(request, self._keys)
+        listed = [self._model(agent.name) for agent in self._sessions.models()]
+        return web.json_response({"object": "list", "data": listed})
+
+    async def model(self, request: web.Request) -> web.Response:
+        """Show one, under the name that it was asked by."""
+        authenticate(request, self._keys)
+        name = request.match_info["id"]
+        self._sessions.resolve(name)
+        return web.json_response(self._model(name))
+
+    def _model(self, name: str) -> dict[str, Any]:
+        return {"id": name, "object": "model", "created": self._started, "owned_by": OWNER}
+
+    async def health(self, _: web.Request) -> web.Response:
+        """Say that the process lives."""
+        return web.json_response({"status": "ok"})
+
+    async def readiness(self, _: web.Request) -> web.Response:
+        """Say whether a caller would be served now."""
+        problem = self._sessions.problem
+        body: dict[str, Any] = {"status": "not ready" if problem else "ready", "sessions": self._sessions.active}
+        if problem:
+            body["reason"] = problem
+        return web.json_response(body, status=503 if problem else 200)
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """Show the metrics."""
+        return exposition(request, self._registry)

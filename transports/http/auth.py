@@ -1,0 +1,92 @@
+"""Who may come in: API keys by header or, from a browser, by subprotocol (contract 2.2)."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+
+from aiohttp import hdrs, web
+
+from transports.http.errors import ApiError
+
+KEY_PROTOCOL = "openai-insecure-api-key"
+"""The subprotocol `openai-insecure-api-key.<key>` carries a key, since a browser's WebSocket can set no header."""
+
+
+class KeyRing:
+    """The keys that open this service. Only their digests are kept."""
+
+    def __init__(self, keys: Mapping[str, str] | None = None) -> None:
+        """`keys` maps an id, which may be logged, to its secret. Empty: everyone is let in (see `origin.py`).
+
+        Raises: ValueError for a secret that is empty or could not stand in a header.
+        """
+        self._digests: dict[str, bytes] = {}
+        for key_id, secret in (keys or {}).items():
+            if not secret or not secret.isascii() or not secret.isprintable() or secret != secret.strip():
+                raise ValueError(f"the key {key_id!r} must be printable ASCII without blanks around it")
+            self._digests[key_id] = _digest(secret)
+
+    @property
+    def required(self) -> bool:
+        """False when no key is configured."""
+        return bool(self._digests)
+
+    def identify(self, secret: str) -> str | None:
+        """Return the id of the key, or None. Takes the same time wherever a wrong key differs."""
+        digest = _digest(secret)
+        found = None
+        for key_id, known in self._digests.items():
+            if hmac.compare_digest(digest, known):
+                found = key_id
+        return found
+
+    def __repr__(self) -> str:
+        return f"KeyRing({', '.join(self._digests)})"
+
+
+def authenticate(request: web.Request, keys: KeyRing) -> str | None:
+    """Return the id of the caller's key, or None where no key is required.
+
+    Raises: ApiError 401 `invalid_api_key`.
+    """
+    if not keys.required:
+        return None
+    secret = _offered_key(request)
+    if secret is None:
+        raise _unauthorized(
+            "You didn't provide an API key. Provide it in an Authorization header using Bearer auth "
+            "(i.e. Authorization: Bearer YOUR_KEY)."
+        )
+    key_id = keys.identify(secret)
+    if key_id is None:
+        raise _unauthorized("Incorrect API key provided. This service knows the keys of its own configuration only.")
+    return key_id
+
+
+def offered_protocols(request: web.Request) -> list[str]:
+    """Return the subprotocols that the client offers, in its order; it may have spread them over several headers."""
+    offered = ",".join(request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, []))
+    return [protocol for part in offered.split(",") if (protocol := part.strip())]
+
+
+def _offered_key(request: web.Request) -> str | None:
+    """Return the secret that came with the request; the header counts where both are there."""
+    header = request.headers.get(hdrs.AUTHORIZATION)
+    if header is not None:
+        scheme, _, secret = header.partition(" ")
+        return secret.strip() if scheme.lower() == "bearer" and secret.strip() else None
+    for protocol in offered_protocols(request):
+        # The key itself may hold any of ".-_": only the first dot parts.
+        name, _, secret = protocol.partition(".")
+        if name == KEY_PROTOCOL and secret:
+            return secret
+    return None
+
+
+def _unauthorized(message: str) -> ApiError:
+    return ApiError(401, message, code="invalid_api_key", headers={hdrs.WWW_AUTHENTICATE: "Bearer"})
+
+
+def _digest(secret: str) -> bytes:
+    """Hash, so that neither the length nor a common beginning of two keys shows in the time a comparison takes."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()

@@ -1,0 +1,99 @@
+"""What every request meets: an id, the loopback check, and errors as the JSON of contract 1.0."""
+
+import secrets
+from typing import Final
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+
+from transports.http.errors import ApiError
+from transports.http.origin import require_loopback
+from voice.errors import CapacityError, ContractError, EngineUnavailable
+
+log = structlog.get_logger(__name__)
+
+REQUEST_ID: Final = web.RequestKey("request_id", str)
+"""`req_…`: in the `x-request-id` header of the answer and in the log."""
+
+_STATUS_CODES = {400: "bad_request", 404: "unknown_url", 405: "method_not_allowed", 413: "request_too_large"}
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Put the request id on every answer, the 101 among them (signal `on_response_prepare`)."""
+    response.headers["x-request-id"] = _request_id(request)
+    response.headers[hdrs.SERVER] = "realtime-voice-agent"
+
+
+def guard(*, loopback_only: bool) -> Middleware:
+    """Return the outermost middleware; `loopback_only` where no keys are configured."""
+
+    @web.middleware
+    async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            if loopback_only:
+                require_loopback(request)
+            return await handler(request)
+        except ApiError as error:
+            return _refusal(request, error)
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            return _refusal(request, _from_http(request, error))
+        except (ContractError, CapacityError, EngineUnavailable) as error:
+            return _refusal(request, from_voice(error))
+        except ConnectionError:
+            raise  # the client is gone: nobody to answer, nothing to mend
+        except Exception:  # the boundary of a request: logged here, once
+            log.exception("request failed", request_id=_request_id(request), method=request.method, path=request.path)
+            return _refusal(request, ApiError(500, "The server had an error while processing your request.", code=None))
+
+    return handle
+
+
+def from_voice(error: ContractError | CapacityError | EngineUnavailable) -> ApiError:
+    """Map an error of the core to the answer before the upgrade (contract 2.3)."""
+    if isinstance(error, ContractError):
+        status = 404 if error.code == "model_not_found" else 400
+        return ApiError(status, error.message, code=error.code, param=error.param, type=error.type)
+    if isinstance(error, CapacityError):
+        # 503, not 429: the caller did nothing too often, and a load balancer tries the next machine.
+        return ApiError(503, str(error), code="capacity_exceeded", headers=retry_after(error.retry_after_s))
+    return ApiError(503, error.message, code=error.code, headers=retry_after(5.0))
+
+
+def retry_after(seconds: float) -> dict[str, str]:
+    """Return the headers that SDKs wait by: whole seconds for all, milliseconds for those who know them."""
+    return {hdrs.RETRY_AFTER: str(max(1, round(seconds))), "retry-after-ms": str(max(1, round(seconds * 1000)))}
+
+
+def _refusal(request: web.Request, error: ApiError) -> web.Response:
+    if error.status in {401, 403, 503}:
+        log.info(
+            "request refused", request_id=_request_id(request), status=error.status, code=error.code, path=request.path
+        )
+    return web.json_response(error.body(), status=error.status, headers=error.headers)
+
+
+def _from_http(request: web.Request, error: web.HTTPException) -> ApiError:
+    """Put aiohttp's own refusals into our words."""
+    code = _STATUS_CODES.get(error.status)
+    headers: dict[str, str] = {
+        name: error.headers[name] for name in (hdrs.ALLOW, hdrs.UPGRADE) if name in error.headers
+    }
+    if error.status == 404:
+        message = f"Unknown request URL: {request.method} {request.path}."
+    elif error.status == 405:
+        message = (
+            f"Not allowed to {request.method} on {request.path}: allowed is {error.headers.get(hdrs.ALLOW, 'nothing')}."
+        )
+    else:
+        message = error.text or error.reason
+    return ApiError(error.status, message, code=code, headers=headers)
+
+
+def _request_id(request: web.Request) -> str:
+    """Return the request's id; minted when first asked for."""
+    if REQUEST_ID not in request:
+        request[REQUEST_ID] = f"req_{secrets.token_hex(16)}"
+    return request[REQUEST_ID]

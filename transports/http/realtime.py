@@ -1,0 +1,125 @@
+"""`GET /v1/realtime`: the handshake of contract 2.1 to 2.3, then a session for as long as the socket lives.
+
+loopback (no keys) 403 → key 401 → upgrade asked 426 → query 400/404 → model 404 → place 503 → 101
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import structlog
+from aiohttp import hdrs, web
+
+from transports.http.auth import KeyRing, authenticate, offered_protocols
+from transports.http.errors import ApiError
+from transports.http.sessions import Sessions
+from transports.outbox import Traffic
+from transports.websocket import WebSocketLimits, WebSocketTransport
+from voice.ids import Ids
+from voice.protocol.server_events import ErrorBody, ErrorEvent
+
+log = structlog.get_logger(__name__)
+
+PROTOCOL = "realtime"
+"""The one subprotocol that is ever selected: never the one that holds the key (contract 2.2)."""
+
+BETA_PROTOCOL = "openai-beta.realtime-v1"
+
+GOING_AWAY = 1001
+INTERNAL_ERROR = 1011
+BETA_REFUSED = 4000
+"""Close codes (contract 2.6)."""
+
+
+@dataclass(slots=True)
+class Realtime:
+    """Serves the WebSocket route and knows every connection that is open."""
+
+    sessions: Sessions
+    keys: KeyRing
+    limits: WebSocketLimits
+    traffic: Traffic
+    _open: set[WebSocketTransport] = field(default_factory=set)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Check, take a place, upgrade, and hold the session until it ends."""
+        key_id = authenticate(request, self.keys)
+        _check_request(request)
+        if _is_beta(request):
+            return await self._refuse_beta(request)
+        agent = self.sessions.resolve(request.query.get("model") or None)
+        place = self.sessions.admit(agent, key_id=key_id)
+        try:
+            transport = await self._accept(request)
+        except BaseException:
+            place.release()
+            raise
+        self._open.add(transport)
+        try:
+            await place.run(transport)
+        except Exception:  # the boundary of a session: the others go on
+            log.exception("session failed", agent=agent.name)
+            await transport.aclose(INTERNAL_ERROR, "The server had an error.")
+        finally:
+            self._open.discard(transport)
+            await transport.aclose()
+        return transport.response
+
+    async def close_all(self, _: web.Application) -> None:
+        """Say goodbye to whom draining has left over (signal `on_shutdown`; contract 2.6)."""
+        goodbyes = (transport.aclose(GOING_AWAY, "The service is stopping.") for transport in tuple(self._open))
+        await asyncio.gather(*goodbyes)  # at once: each may take its whole `close_s`
+
+    async def _accept(self, request: web.Request) -> WebSocketTransport:
+        """Upgrade. A client that offers subprotocols gets `realtime`, whatever it offers; without any, none."""
+        protocol = PROTOCOL if offered_protocols(request) else None
+        return await WebSocketTransport.accept(request, protocol=protocol, limits=self.limits, traffic=self.traffic)
+
+    async def _refuse_beta(self, request: web.Request) -> web.StreamResponse:
+        """Accept the socket only to say why not: so the GA service does, and old clients show it (contract 2.6)."""
+        transport = await self._accept(request)
+        transport.send_event(
+            ErrorEvent(
+                event_id=Ids().mint("event"),
+                error=ErrorBody(
+                    type="invalid_request_error",
+                    code="beta_api_shape_disabled",
+                    message="The Realtime beta API is not served. Use the GA API: remove the 'OpenAI-Beta' header.",
+                    param=None,
+                    event_id=None,
+                ),
+            )
+        )
+        await transport.aclose(BETA_REFUSED, "beta_api_shape_disabled")
+        return transport.response
+
+
+def _check_request(request: web.Request) -> None:
+    """Refuse what is not a session of this service. Unknown query parameters are none of our business (contract 2.1).
+
+    Raises: ApiError.
+    """
+    if request.headers.get(hdrs.UPGRADE, "").strip().lower() != "websocket":
+        raise ApiError(
+            426,
+            "This URL speaks WebSocket: connect to it with a Realtime client.",
+            code="upgrade_required",
+            headers={hdrs.UPGRADE: "websocket", hdrs.CONNECTION: "Upgrade"},
+        )
+    call_id = request.query.get("call_id")
+    if call_id is not None:
+        raise ApiError(
+            404, f"No call with id '{call_id[:100]}' is known here.", code="call_id_not_found", param="call_id"
+        )
+    if request.query.get("intent") == "transcription":
+        if "model" in request.query:
+            message, code = "You must not provide a model parameter for transcription sessions", "invalid_model"
+        else:
+            message, code = (
+                "Transcription sessions are not served: open a realtime session and set 'audio.input.transcription'.",
+                "unsupported_intent",
+            )
+        raise ApiError(400, message, code=code, param="model" if code == "invalid_model" else "intent")
+
+
+def _is_beta(request: web.Request) -> bool:
+    return "realtime=v1" in request.headers.get("OpenAI-Beta", "") or BETA_PROTOCOL in offered_protocols(request)

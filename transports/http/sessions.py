@@ -1,0 +1,52 @@
+"""The port to the sessions behind the HTTP surface; `voice.manager.SessionManager` is its implementation."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from transports.port import Transport
+from voice.agent import Agent
+
+
+class Place(Protocol):
+    """A place for one session, taken. It must be run or released."""
+
+    async def run(self, transport: Transport) -> None:
+        """Hold the session over `transport`; return when it has ended and the transport is closed."""
+        ...
+
+    def release(self) -> None:
+        """Give the place back without a session."""
+        ...
+
+
+class Sessions(Protocol):
+    """The live sessions of this process."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why a caller who names nobody would not be served now: models loading, draining. None: they would be."""
+        ...
+
+    @property
+    def active(self) -> int:
+        """How many places are taken."""
+        ...
+
+    def resolve(self, model: str | None) -> Agent:
+        """Return who answers to `?model=`; the default agent for None.
+
+        Raises: ContractError with code `model_not_found`, or another code where None names nobody.
+        """
+        ...
+
+    def models(self) -> Sequence[Agent]:
+        """Return everyone that `?model=` may name."""
+        ...
+
+    def admit(self, agent: Agent, *, key_id: str | None) -> Place:
+        """Take a place for a session with `agent`.
+
+        Raises: CapacityError when all are taken or the service is stopping, EngineUnavailable when that agent's
+        engine is not there; another's may be.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""The subcommands of `voice`, one module each; `voice.cli` imports the one that is asked for."""

@@ -1,0 +1,1 @@
+"""What a Realtime server must do, as programs that check it."""

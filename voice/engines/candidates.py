@@ -1,0 +1,284 @@
+"""Finds, for every parameter of a tool, the values that the caller's words allow.
+
+| schema                                   | candidates                                                             |
+|------------------------------------------|------------------------------------------------------------------------|
+| `integer`, `number`                      | numbers that were said, within `minimum`/`maximum`                     |
+| `string`, `format: time`                 | times of day that were said, as HH:MM, within `formatMinimum`/`formatMaximum` |
+| `string`, `format: date`                 | dates that were said, as YYYY-MM-DD                                    |
+| `enum`, `const`                          | values of which a word was said ("desserts" for `dessert`)              |
+| `string` about a name, city, person, …   | runs of words that look like a name                                    |
+| any other `string`                       | runs of words that were said                                           |
+| `boolean`, `array`, `object`             | free                                                                   |
+
+`x-said: false` on a parameter opts out: the model may write whatever the schema's type allows. Pure.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from voice.engines.said import NUMBER_WORDS, STOPWORDS, WEEKDAYS, Number, Said
+from voice.tooling import ToolSpec
+
+NAME_WORDS = frozenset(
+    "name city town person caller customer guest who whom contact street place location artist author".split()
+)
+
+
+_UNITS = frozenset("second minute hour day night week month year degree percent dollar euro pound mile meter".split())
+"""Stems of units: a parameter named after one takes numbers of that unit only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A stretch of what was said, of which any run of words may be the value."""
+
+    words: tuple[str, ...]
+    may_start: tuple[bool, ...]
+    may_end: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What a parameter may be."""
+
+    required: bool
+    values: tuple[str, ...] = ()
+    """JSON texts."""
+    phrases: tuple[Phrase, ...] = ()
+    free_rule: str = ""
+    """Name of the grammar rule for a value that is not tied to what was said."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing was said that could be the value."""
+        return not (self.values or self.phrases or self.free_rule)
+
+    @property
+    def is_grounded(self) -> bool:
+        """The value comes from what was said."""
+        return not self.free_rule
+
+
+def candidates_of(tool: ToolSpec, said: Said, used: frozenset[str] = frozenset()) -> dict[str, Candidates]:
+    """Return the candidates of each parameter, in the order of the schema, without the values (JSON texts) in `used`."""
+    schema = tool.parameters
+    properties: dict[str, Any] = schema.get("properties") or {}
+    required = set(schema.get("required") or ())
+    resolved = {name: resolve(sub, schema) for name, sub in properties.items()}
+    vocabulary = _vocabulary(tool, resolved)
+    found = {
+        name: _candidates(name, sub, said, vocabulary, required=name in required, siblings=resolved)
+        for name, sub in resolved.items()
+    }
+    return {name: _without(field, used) for name, field in found.items()} if used else found
+
+
+def _without(field: Candidates, used: frozenset[str]) -> Candidates:
+    spent = {word for value in used for word in value.strip('"').split()}
+    phrases = [
+        Phrase(
+            phrase.words,
+            tuple(may and word not in spent for word, may in zip(phrase.words, phrase.may_start, strict=True)),
+            tuple(may and word not in spent for word, may in zip(phrase.words, phrase.may_end, strict=True)),
+        )
+        for phrase in field.phrases
+    ]
+    return replace(
+        field,
+        values=tuple(value for value in field.values if value not in used),
+        phrases=tuple(phrase for phrase in phrases if any(phrase.may_start)),
+    )
+
+
+def resolve(schema: Any, root: dict[str, Any]) -> dict[str, Any]:
+    """Follow `$ref`, take the one branch of `anyOf`/`oneOf` that is not null, merge a single `allOf`."""
+    if not isinstance(schema, dict):
+        return {}
+    for _ in range(8):
+        if "$ref" in schema:
+            node: Any = root
+            for step in str(schema["$ref"]).lstrip("#/").split("/"):
+                node = node.get(step, {}) if isinstance(node, dict) else {}
+            schema = {**node, **{key: value for key, value in schema.items() if key != "$ref"}}
+            continue
+        for key in ("anyOf", "oneOf", "allOf"):
+            branches = [branch for branch in schema.get(key) or () if branch.get("type") != "null"]
+            if len(branches) == 1:
+                schema = {**branches[0], **{name: value for name, value in schema.items() if name != key}}
+                break
+        else:
+            return schema
+    return schema
+
+
+def type_of(schema: dict[str, Any]) -> str:
+    """Return the one JSON type of a schema, "" when there is none or several."""
+    kind = schema.get("type", "")
+    if isinstance(kind, list):
+        kinds = [entry for entry in kind if entry != "null"]
+        kind = kinds[0] if len(kinds) == 1 else ""
+    return str(kind)
+
+
+def is_time(schema: dict[str, Any]) -> bool:
+    """Tell whether a string parameter is a time of day."""
+    return schema.get("format") == "time" or "HH:MM" in str(schema.get("description", "")).upper()
+
+
+def _candidates(
+    name: str,
+    schema: dict[str, Any],
+    said: Said,
+    vocabulary: frozenset[str],
+    *,
+    required: bool,
+    siblings: dict[str, Any],
+) -> Candidates:
+    kind = type_of(schema)
+    values: Sequence[Any] | None = [schema["const"]] if "const" in schema else schema.get("enum")
+    tied = schema.get("x-said", True)
+    if values is not None:
+        chosen = [value for value in values if not tied or _enum_was_said(value, said)]
+        return Candidates(required, values=tuple(json.dumps(value, ensure_ascii=False) for value in chosen))
+    if not tied:
+        return Candidates(required, free_rule=kind if kind in ("string", "integer", "number", "boolean") else "value")
+    if kind in ("integer", "number"):
+        return Candidates(required, values=_numbers(name, schema, kind, said, siblings))
+    if kind == "string" and is_time(schema):
+        return Candidates(required, values=_times(schema, said))
+    if kind == "string":
+        return Candidates(required, values=_digits(schema, said), phrases=_phrases(name, schema, said, vocabulary))
+    return Candidates(required, free_rule=kind if kind in ("boolean", "array", "object") else "value")
+
+
+def _enum_was_said(value: Any, said: Said) -> bool:
+    if isinstance(value, bool) or value is None:
+        return True
+    if isinstance(value, int | float):
+        return any(number.value == value for number in said.numbers)
+    words = re.findall(r"[^\W_]+", str(value).lower())
+    stems = {stem(key) for key in said.keys}
+    return any(stem(word) in stems for word in words if word not in STOPWORDS or len(words) == 1)
+
+
+def content_stems(text: str) -> frozenset[str]:
+    """Return the stems of the words of a text that mean something."""
+    words = re.findall(r"[^\W_]+", text.lower())
+    return frozenset(stem(word) for word in words if word not in STOPWORDS and len(word) > 1)
+
+
+def stem(word: str) -> str:
+    """Cut the commonest English endings off."""
+    word = word.removesuffix("'s")
+    for ending in ("ies", "es", "s", "ing", "ed"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            return word[: -len(ending)] + ("y" if ending == "ies" else "")
+    return word
+
+
+def _numbers(name: str, schema: dict[str, Any], kind: str, said: Said, siblings: dict[str, Any]) -> tuple[str, ...]:
+    wants_time = any(type_of(sibling) == "string" and is_time(sibling) for sibling in siblings.values())
+    unit = stem(name.rsplit("_", 1)[-1].lower())
+    unit = unit if unit in _UNITS else ""
+    found = []
+    for number in said.numbers:
+        if wants_time and number.is_time:
+            continue
+        if kind == "integer" and number.value != int(number.value):
+            continue
+        if unit and not _has_unit(said, number, unit):
+            continue
+        if not schema.get("minimum", float("-inf")) <= number.value <= schema.get("maximum", float("inf")):
+            continue
+        found.append(json.dumps(int(number.value) if number.value == int(number.value) else number.value))
+    return tuple(dict.fromkeys(reversed(found)))
+
+
+def _has_unit(said: Said, number: Number, unit: str) -> bool:
+    """Tell whether a number is of a unit: "ten minutes", "a 10-minute timer", or a bare answer of up to three words."""
+    following = [stem(word.key) for word in said.words[number.stop : number.stop + 2]]
+    if unit in following:
+        return True
+    start, stop = number.start, number.stop
+    while start > 0 and not (said.words[start].starts_sentence or said.words[start - 1].ends_clause):
+        start -= 1
+    while stop < len(said.words) and not said.words[stop - 1].ends_clause:
+        stop += 1
+    return stop - start <= 3 and not any(stem(word.key) in _UNITS for word in said.words[start:stop])
+
+
+def _times(schema: dict[str, Any], said: Said) -> tuple[str, ...]:
+    low, high = str(schema.get("formatMinimum", "00:00"))[:5], str(schema.get("formatMaximum", "23:59"))[:5]
+    texts = [f"{time.minutes // 60:02}:{time.minutes % 60:02}" for time in said.times]
+    return tuple(dict.fromkeys(json.dumps(text) for text in texts if low <= text <= high))
+
+
+def _digits(schema: dict[str, Any], said: Said) -> tuple[str, ...]:
+    """Return digit strings for a parameter that is a number in a string: an order, a phone, a room."""
+    about = f"{schema.get('description', '')} {schema.get('pattern', '')}".lower()
+    if not any(word in about for word in ("number", "digit", r"\d", "code", "phone")):
+        return ()
+    return tuple(json.dumps(run) for run in said.spelled_digits())
+
+
+def _vocabulary(tool: ToolSpec, parameters: dict[str, dict[str, Any]]) -> frozenset[str]:
+    """Return the words that ask for the tool rather than fill it."""
+    texts = [tool.name, *parameters]
+    for schema in parameters.values():
+        texts += [str(value) for value in schema.get("enum") or ()]
+    words = {word for text in texts for word in re.findall(r"[^\W_]+", text.lower())}
+    return frozenset(stem(word) for word in words | set(re.findall(r"[^\W_]+", tool.description.lower())))
+
+
+def _phrases(name: str, schema: dict[str, Any], said: Said, vocabulary: frozenset[str]) -> tuple[Phrase, ...]:
+    if not said.words:
+        return ()
+    about = set(re.findall(r"[a-z]+", f"{name} {schema.get('description', '')}".lower().replace("_", " ")))
+    named = bool(about & NAME_WORDS)
+    fits = [
+        word.key not in STOPWORDS
+        and stem(word.key) not in vocabulary
+        and word.key not in NUMBER_WORDS
+        and word.key not in WEEKDAYS
+        and not word.key[0].isdigit()
+        for word in said.words
+    ]
+    if named:
+        fits = [ok and proper for ok, proper in zip(fits, _proper(said, fits), strict=True)]
+    return tuple(_stretches(said, fits, named=named))
+
+
+def _proper(said: Said, fits: Sequence[bool]) -> list[bool]:
+    """Tell which words look like (part of) a name: a capital that is not the sentence's, or a bare answer.
+
+    Typed without any capital, a word counts after "in", "for", "under", "from" or "is".
+    """
+    words = said.words
+    if not any(word.text[0].isupper() for word in words):
+        leads = ("in", "for", "under", "from", "is", "name", "of", "by")
+        led = [index > 0 and words[index - 1].key in leads for index in range(len(words))]
+        return [led[index] or (index > 0 and led[index - 1] and fits[index - 1]) for index in range(len(words))]
+    proper = [word.text[0].isupper() and not word.starts_sentence for word in words]
+    for index, word in enumerate(words):
+        if word.starts_sentence and word.text[0].isupper():
+            alone = index + 1 == len(words) or word.ends_clause or words[index + 1].starts_sentence
+            proper[index] = alone or (proper[index + 1] and fits[index + 1])
+    return proper
+
+
+def _stretches(said: Said, fits: Sequence[bool], *, named: bool) -> list[Phrase]:
+    """Cut what was said at clause ends; inside, a name is a run of fitting words, a free text may hold any."""
+    phrases: list[Phrase] = []
+    run: list[int] = []
+    for index, word in enumerate(said.words):
+        if fits[index] or not named:
+            run.append(index)
+        if (run and not (fits[index] or not named)) or (word.ends_clause and named) or index + 1 == len(said.words):
+            if any(fits[position] for position in run):
+                ends = tuple(fits[position] for position in run)
+                phrases.append(Phrase(tuple(said.words[position].text for position in run), ends, ends))
+            run = []
+    return phrases

@@ -1,0 +1,1 @@
+"""A caller made of recordings: `voice talk`, and the client that the benches share."""

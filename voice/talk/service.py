@@ -1,0 +1,149 @@
+"""A service of one's own as a child process: for `voice talk` without a running one, for benches and tests."""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from voice.talk.errors import ServiceUnreachable
+
+_COMMAND = "import sys; from voice.cli import main; sys.exit(main())"
+"""The command line itself, without relying on its script being on the path."""
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a TCP port that nobody listens on at this moment."""
+    with socket.create_server((host, 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def is_ready(host: str, port: int, timeout_s: float = 1.0) -> bool:
+    """Tell whether a service there would take a caller (`/readyz` answers 200)."""
+    connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+class ServiceProcess:
+    """Starts `voice serve` on a free port, waits until it is ready, stops it by its pid at the end."""
+
+    def __init__(
+        self,
+        *options: str,
+        prefix: Sequence[str] = (),
+        environment: dict[str, str] | None = None,
+        folder: Path | None = None,
+        ready_timeout_s: float = 60.0,
+    ) -> None:
+        """Prepare only.
+
+        `options` go to `voice serve`; `prefix` goes before the interpreter (`taskset -c 0`); `folder` is where it runs.
+        """
+        self.host = "127.0.0.1"
+        self.port = free_port(self.host)
+        self.url = f"ws://{self.host}:{self.port}/v1/realtime"
+        self.http_url = f"http://{self.host}:{self.port}"
+        self._command = [
+            *prefix,
+            sys.executable,
+            "-c",
+            _COMMAND,
+            "serve",
+            "--host",
+            self.host,
+            "--port",
+            str(self.port),
+            *options,
+        ]
+        # The child runs these very sources, whatever folder it runs in.
+        paths = (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", ""))
+        self._environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+            **(environment or {}),
+        }
+        self._folder = folder
+        self._ready_timeout_s = ready_timeout_s
+        self._process: subprocess.Popen[bytes] | None = None
+        self._output: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        """Start it. Raises: ServiceUnreachable with the last lines it printed when it does not get ready."""
+        self._output = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            self._command,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=self._environment,
+            cwd=self._folder,
+        )
+        deadline_s = time.monotonic() + self._ready_timeout_s
+        while not is_ready(self.host, self.port):
+            ended = self._process.poll()
+            if ended is not None or time.monotonic() > deadline_s:
+                said = self.output(12)
+                self.stop()
+                why = (
+                    f"ended with status {ended}"
+                    if ended is not None
+                    else f"was not ready after {self._ready_timeout_s:.0f} s"
+                )
+                raise ServiceUnreachable(f"the service started for this {why}:\n{said}".rstrip())
+            time.sleep(0.05)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop it."""
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """Of the service itself."""
+        if self._process is None:
+            raise RuntimeError("the service was not started")
+        return self._process.pid
+
+    def output(self, lines: int = 200) -> str:
+        """Return the last lines it printed."""
+        if self._output is None:
+            return ""
+        # The child writes through the same open file: its own offset must not be moved.
+        size = os.fstat(self._output.fileno()).st_size
+        text = os.pread(self._output.fileno(), size, 0).decode("utf-8", "replace")
+        return "\n".join(text.splitlines()[-lines:])
+
+    def stop(self, grace_s: float = 4.0) -> int | None:
+        """End it and return its exit status: SIGTERM lets sessions finish, a second one ends them, then SIGKILL.
+
+        Safe to call twice.
+        """
+        if self._process is None:
+            return None
+        for sign in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+            if self._process.poll() is not None:
+                break
+            self._process.send_signal(sign)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(grace_s)
+        if self._output is not None:
+            self._output.close()
+            self._output = None
+        return self._process.returncode
