@@ -14,7 +14,8 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
-BENCHES := $(sort $(wildcard bench/*.py))
+# One of them: make bench BENCHES=latency
+BENCHES ?= latency barge_in words sessions churn
 
 .PHONY: help run test check lint format types unit bench models lock clean
 
@@ -43,7 +44,7 @@ format: $(VENV)/.dev  ## let ruff rewrite the sources
 	@$(BIN)/ruff check --fix .
 
 bench: $(VENV)/.dev models  ## every bench in turn, each prints a table
-	@for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python $$bench $(ARGS); done
+	@for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python -m bench.$$bench $(ARGS); done
 
 models: $(VENV)/.project  ## fetch the embedded models that are not there yet
 	@$(BIN)/voice models fetch

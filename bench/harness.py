@@ -9,6 +9,7 @@ import math
 import os
 import platform
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -59,7 +60,7 @@ def emit(outcome: Outcome, as_json: bool) -> None:
             json.dumps({"bench": outcome.name, "machine": machine, **outcome.figures, "notes": outcome.notes}, indent=2)
         )
         return
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=150)
     table = Table(title=outcome.name, title_justify="left", box=HEAVY_HEAD if console.is_terminal else None)
     for number, column in enumerate(outcome.columns):
         table.add_column(column, justify="left" if number == 0 else "right")

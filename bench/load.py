@@ -6,7 +6,8 @@ standard input ends. Messages are made beforehand and never parsed here: the gen
 
     lateness of a reply frame
       relay     arrival - moment its frame was sent
-      service   arrival - its place on the 20 ms grid of its response; the grid is laid through the earliest frame
+      service   arrival - its place on the 20 ms grid of its response; the grid is laid through the earliest frame.
+                What the engine made while the silence was still being judged is due when the response is created.
 """
 
 import argparse
@@ -43,6 +44,8 @@ class Tally:
     received: int = 0
     arrivals: dict[str, list[float]] = field(default_factory=dict)
     """Of audio, by response."""
+    created_s: dict[str, float] = field(default_factory=dict)
+    """When each response was created."""
     echo_s: list[float] = field(default_factory=list)
     in_flight: list[float] = field(default_factory=list)
     events: Counter[str] = field(default_factory=Counter)
@@ -120,19 +123,22 @@ class Session:
                 tally.arrivals.setdefault(text[start : text.find('"', start)], []).append(at_s)
                 tally.received += watched.is_set()
             else:
-                tally.events[json.loads(text)["type"]] += 1
+                event = json.loads(text)
+                tally.events[event["type"]] += 1
                 tally.received += watched.is_set()
+                if event["type"] == "response.created":
+                    tally.created_s[event["response"]["id"]] = at_s
 
 
 def lateness_s(tally: Tally, since_s: float, until_s: float) -> list[float]:
     """Return how late each reply frame came that was watched."""
     late = list(tally.echo_s)
-    for arrivals in tally.arrivals.values():
-        behind = [at_s - number * FRAME_S for number, at_s in enumerate(arrivals)]
-        origin_s = min(behind)
-        late.extend(
-            value - origin_s for value, at_s in zip(behind, arrivals, strict=True) if since_s <= at_s <= until_s
-        )
+    for response_id, arrivals in tally.arrivals.items():
+        origin_s = min(at_s - number * FRAME_S for number, at_s in enumerate(arrivals))
+        released_s = tally.created_s.get(response_id, 0.0)
+        for number, at_s in enumerate(arrivals):
+            if since_s <= at_s <= until_s:
+                late.append(at_s - max(released_s, origin_s + number * FRAME_S))
     return late
 
 

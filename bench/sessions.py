@@ -42,15 +42,29 @@ def main() -> None:
     options.add_argument("--sessions", type=int, default=100, help="how many at once")
     options.add_argument("--seconds", type=float, default=30, help="how long to watch")
     options.add_argument("--relay-loop", choices=("uvloop", "asyncio"), default="uvloop", help="the relay's event loop")
+    options.add_argument("--rounds", type=int, default=2, help="relay and service in turn, so many times")
     given = options.parse_args()
-    with relay(given.relay_loop) as (pid, url):
-        progress("bare relay …")
-        bare = measure(pid, url, given.sessions, given.seconds, is_relay=True)
-    with scripted_service(SHORT_ANSWER, cpu=SERVER_CPU) as service:
-        progress("service …")
-        url = f"{service.url}?model=bench"
-        own = measure(service.pid, url, given.sessions, given.seconds, is_relay=False)
-    emit(outcome_of(bare, own, given.sessions, given.seconds), given.json)
+    bare, own = [], []
+    for number in range(1, given.rounds + 1):
+        with relay(given.relay_loop) as (pid, url):
+            progress(f"round {number}: bare relay …")
+            bare.append(measure(pid, url, given.sessions, given.seconds, is_relay=True))
+        with scripted_service(SHORT_ANSWER, cpu=SERVER_CPU) as service:
+            progress(f"round {number}: service …")
+            url = f"{service.url}?model=bench"
+            own.append(measure(service.pid, url, given.sessions, given.seconds, is_relay=False))
+    emit(outcome_of(together(bare), together(own), given.sessions, given.seconds), given.json)
+
+
+def together(runs: list[Run]) -> Run:
+    """Return the rounds as one run: CPU on average, frames in sum, everything else of the round that was worst."""
+    worst = max(runs, key=lambda run: float(run.load["late_p99_ms"]))
+    sums = {name: sum(run.load[name] for run in runs) for name in ("sent", "received", "answers", "lost")}
+    fullest = max(runs, key=lambda run: run.full_bytes - run.empty_bytes)
+    # Memory and the audio in it belong to one round.
+    kept = {name: fullest.load[name] for name in ("audio_frames_ever", "events")}
+    cpu_ms = sum(run.cpu_ms for run in runs) / len(runs)
+    return Run(cpu_ms, fullest.empty_bytes, fullest.full_bytes, {**worst.load, **sums, **kept})
 
 
 @contextmanager

@@ -15,8 +15,8 @@ batch, after the loop has run everything else. So windows of a stream are judged
 than it was spoken does not hold up the others. Batches keep a distance of 0.2 ms a stream, at most 10 ms: one session
 waits for nobody, a hundred share the calls.
 
-Measured with 100 streams of half speech, half pauses, real time: 1.2 to 1.6 ms of CPU a session-second (0.8 to 0.9 of
-it Silero), a batch 1.1 ms at the median and 2.2 at p99, a verdict 8 ms after the window's last sample at the median;
+Measured with 100 streams of half speech, half pauses, real time: 1.2 to 1.7 ms of CPU a session-second (0.8 to 0.9 of
+it Silero), a batch 1.2 ms of CPU (median, p99 2.2); a verdict comes 8 ms after the window's last sample;
 11 KB a stream.
 
 The judge hears a window 1.5 ms late (the resampler's delay); positions are those of the samples as they were pushed.

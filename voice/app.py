@@ -25,9 +25,9 @@ from voice.agent import Agent
 from voice.config import AgentConfig, CascadeConfig, Config, ModelsConfig, ScriptedConfig
 from voice.config_file import ConfigProblems, Loaded
 from voice.embedded import EmbeddedModels
-from voice.engines.cascade import CascadeEngine, CascadeOptions
 from voice.engines.port import Engine
-from voice.engines.scripted import Script, ScriptedEngine
+from voice.engines.script import Script
+from voice.engines.scripted import ScriptedEngine
 from voice.errors import ConfigError, ModelError
 from voice.logs import configure_logs
 from voice.manager import AgentRuntime, SessionLimits, SessionManager
@@ -37,9 +37,6 @@ from voice.models.settings import HostSettings
 from voice.serving import Announcer, Served, serve
 
 _log = structlog.get_logger(__name__)
-
-MakeEngine = Callable[[str], Engine]
-"""Makes the engine of one session, whose id is given. Raises: EngineUnavailable."""
 
 VOICE_ACTIVITY_MODEL = "silero-vad"
 
@@ -85,6 +82,16 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+@dataclass(frozen=True, slots=True)
+class _EngineSource:
+    """Where the sessions of one entry under `engines:` get their engine."""
+
+    make: Callable[[str], Engine]
+    """Takes the session's id. Raises: EngineUnavailable."""
+    problem: Callable[[], str | None] = lambda: None
+    """Why it would raise now."""
+
+
 class _Builder:
     """Goes through the configuration once; what is wrong in it is collected with its places."""
 
@@ -100,11 +107,11 @@ class _Builder:
 
     def build(self) -> Service:
         models = EmbeddedModels(host_settings(self._config.models)) if self._thinks_with_models() else None
-        engines = {name: self._engine_factory(name, models) for name in self._config.engines}
+        engines = {name: self._engine(name, models) for name in self._used_engines()}
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         sessions = SessionManager(
-            self._runtimes(engines, models),
+            self._runtimes(engines),
             self._config.answering,
             ActivityService(_voice_activity_model()),
             self._session_limits(),
@@ -120,16 +127,14 @@ class _Builder:
 
     # --- agents ---------------------------------------------------------------------------------------------
 
-    def _runtimes(self, engines: Mapping[str, MakeEngine], models: EmbeddedModels | None) -> dict[str, AgentRuntime]:
-        def runtime(agent: Agent, tools: Dispatcher) -> AgentRuntime:
-            if models is not None and isinstance(self._config.engines[agent.engine], CascadeConfig):
-                return AgentRuntime(agent, engines[agent.engine], tools, lambda: models.obstacle)
-            return AgentRuntime(agent, engines[agent.engine], tools)
-
+    def _runtimes(self, engines: Mapping[str, _EngineSource]) -> dict[str, AgentRuntime]:
         none = Dispatcher(())
         agents = [(agent_of(name, agent), self._tools[name]) for name, agent in self._config.agents.items()]
         aliases = [(Agent(name, engine, bare=True), none) for name, engine in self._config.aliases.items()]
-        return {agent.name: runtime(agent, tools) for agent, tools in (*agents, *aliases)}
+        return {
+            agent.name: AgentRuntime(agent, engines[agent.engine].make, tools, engines[agent.engine].problem)
+            for agent, tools in (*agents, *aliases)
+        }
 
     def _load_tools(self, name: str, agent: AgentConfig) -> Dispatcher:
         limits = DispatchLimits(
@@ -153,25 +158,27 @@ class _Builder:
                 try:
                     scripts[name] = Script.from_yaml(engine.script) if engine.script else Script()
                 except ConfigError as error:
-                    self._problems.append(self._loaded.places.error(("engines", name, "script"), str(error)))
+                    self._problems.append(error)  # its place is a line of the script
         return scripts
 
+    def _used_engines(self) -> set[str]:
+        return {agent.engine for agent in self._config.agents.values()} | set(self._config.aliases.values())
+
     def _thinks_with_models(self) -> bool:
-        used = {agent.engine for agent in self._config.agents.values()} | set(self._config.aliases.values())
-        return any(isinstance(self._config.engines[name], CascadeConfig) for name in used)
+        return any(isinstance(self._config.engines[name], CascadeConfig) for name in self._used_engines())
 
-    def _engine_factory(self, name: str, models: EmbeddedModels | None) -> MakeEngine:
+    def _engine(self, name: str, models: EmbeddedModels | None) -> _EngineSource:
         config = self._config.engines[name]
-        if isinstance(config, ScriptedConfig):
-            script = self._scripts[name]
-            return lambda _session_id: ScriptedEngine(script)
+        if isinstance(config, ScriptedConfig) or models is None:
+            script = self._scripts.get(name)
+            return _EngineSource(lambda _session_id: ScriptedEngine(script))
+        # Imported here, because a service that only follows scripts does without.
+        from voice.engines.cascade import CascadeEngine, CascadeOptions
+
         options = CascadeOptions(temperature=config.temperature, max_output_tokens=config.max_output_tokens)
-
-        def make(session_id: str) -> Engine:
-            assert models is not None, "an engine that nobody uses was asked for"
-            return CascadeEngine(models.require(), session_id, options)
-
-        return make
+        return _EngineSource(
+            lambda session_id: CascadeEngine(models.require(), session_id, options), lambda: models.obstacle
+        )
 
     # --- limits ---------------------------------------------------------------------------------------------
 

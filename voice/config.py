@@ -58,7 +58,7 @@ class ServerConfig(Section):
     """0 takes any free port."""
     keys: Annotated[tuple[ApiKey, ...], BeforeValidator(_name_keys)] = ()
     """Either strings or `{id, secret}`. Without keys everyone who reaches the port is let in."""
-    max_sessions: int = Field(100, ge=1)
+    max_sessions: int = Field(200, ge=1)
     """One more is answered with 503, and when to try again."""
     session_max_minutes: float = Field(60, gt=0)
     outbox_bytes: int = Field(4 * 1024 * 1024, ge=65536)

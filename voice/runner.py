@@ -9,8 +9,8 @@ Effects are performed in order and without an await; what they start runs as nam
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 from voice.activity import ActivityService
@@ -52,6 +52,7 @@ class Runner:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_s: float | None = None
         self._group: asyncio.TaskGroup | None = None
+        self._fault: Exception | None = None
         self._perform_by_type: dict[type[do.Effect], Callable[[Any], None]] = {
             do.SendEvent: self._send_event,
             do.PlayAudio: self._play_audio,
@@ -88,6 +89,8 @@ class Runner:
                 await self._over.wait()
                 for task in self._tasks.values():
                     task.cancel()
+                if self._fault is not None:
+                    raise self._fault
         finally:
             if self._timer is not None:
                 self._timer.cancel()
@@ -117,11 +120,22 @@ class Runner:
             self._feed(self._session.receive_drained(await self._transport.wait_drained()))
 
     def _receive_voice_activity(self, probability: float, window_start: int, window_end: int) -> None:
-        self._feed(self._session.receive_voice_activity(probability, window_start, window_end))
+        with self._guarded():
+            self._feed(self._session.receive_voice_activity(probability, window_start, window_end))
 
     def _receive_timer(self) -> None:
         self._timer = None
-        self._feed(self._session.handle_timer(asyncio.get_running_loop().time()))
+        with self._guarded():
+            self._feed(self._session.handle_timer(asyncio.get_running_loop().time()))
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Callbacks run outside the TaskGroup: a fault of ours in one ends the session as it would from a task."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - raised again by `run`
+            self._fault = error
+            self.stop()
 
     # --- Performing -----------------------------------------------------------------------------------------------
 

@@ -23,6 +23,11 @@ def test_reply_frames_are_late_against_the_grid_of_their_earliest() -> None:
     assert lateness_s(tally, 0, 10) == pytest.approx([0.005, 0.0, 0.005, 0.0])
 
 
+def test_what_was_made_before_the_turn_was_decided_is_due_with_the_response() -> None:
+    tally = Tally(arrivals={"r1": [1.001, 1.002, 1.003, 1.023]}, created_s={"r1": 1.0})
+    assert lateness_s(tally, 0, 10) == pytest.approx([0.001, 0.002, 0.0, 0.0])
+
+
 def test_frames_outside_the_watched_time_do_not_count() -> None:
     tally = Tally(arrivals={"r1": [1.0, 1.5, 2.0]})
     assert len(lateness_s(tally, 1.2, 1.8)) == 1

@@ -13,6 +13,7 @@ import pytest
 
 from voice.talk.service import ServiceProcess
 
+ROOT = Path(__file__).parents[2]
 CODE = "import sys; from voice.cli import main; sys.exit(main())"
 
 
@@ -25,7 +26,7 @@ def voice(
         text=True,
         timeout=60,
         cwd=folder,
-        env={**os.environ, "COLUMNS": "120", **(environment or {})},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120", **(environment or {})},
         check=False,
     )
 

@@ -310,6 +310,19 @@ async def test_a_fault_of_ours_ends_that_session_only(transport):
     assert transport.closed == (1011, "The server had an error.")
 
 
+async def test_a_fault_in_a_verdict_on_voice_ends_that_session_too(transport, monkeypatch):
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async def client() -> None:
+        await transport.until("session.created")
+        monkeypatch.setattr("voice.session.turn.Turn.receive_voice_activity", broken)
+        transport.push_audio(bytes(2 * CORE_RATE_HZ))
+
+    await asyncio.gather(converse(FakeEngine(hello), transport), client())
+    assert transport.closed == (1011, "The server had an error.")
+
+
 async def test_the_manager_admits_no_more_than_it_may():
     manager = make_manager(FakeEngine(hello))
     agent = manager.resolve(None)

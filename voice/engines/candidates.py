@@ -172,10 +172,14 @@ def content_stems(text: str) -> frozenset[str]:
 
 def stem(word: str) -> str:
     """Cut the commonest English endings off."""
-    word = word.removesuffix("'s")
-    for ending in ("ies", "es", "s", "ing", "ed"):
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            return word[: -len(ending)] + ("y" if ending == "ies" else "")
+    word = word.lower().removesuffix("'s")
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith(("ses", "xes", "zes", "ches", "shes", "oes")):
+        return word[:-2]
+    for ending in ("s", "ing", "ed"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
+            return word[: -len(ending)]
     return word
 
 

@@ -1,6 +1,6 @@
 """What the cascade asks of the models, wherever they run. `voice.models.client.ModelHost` is one."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol, runtime_checkable
 
 
@@ -49,7 +49,7 @@ class Models(Protocol):
         grammar: str | None = None,
         stop: Sequence[str] = (),
         temperature: float = 0.0,
-    ) -> AsyncIterator[str | Finished]:
+    ) -> AsyncGenerator[str | Finished, None]:
         """Continue a prompt. Pieces of text, then one `Finished`."""
         ...
 
@@ -57,7 +57,7 @@ class Models(Protocol):
         """Work a prompt into the session's cache slot."""
         ...
 
-    def speak(self, session: str, text: str, *, voice: str, speed: float) -> AsyncIterator[bytes]:
+    def speak(self, session: str, text: str, *, voice: str, speed: float) -> AsyncGenerator[bytes, None]:
         """Say a text: runs of 24 kHz PCM."""
         ...
 

@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
@@ -240,8 +239,8 @@ class ModelHost:
         find("hibari")
         return Load(
             self._settings,
-            speech_to_text=str(_find(self._settings.speech_to_text)),
-            language_model=str(_find(self._settings.language_model)),
+            speech_to_text=str(find(self._settings.speech_to_text)),
+            language_model=str(find(self._settings.language_model)),
         )
 
     async def _spawn(self, load: Load) -> None:
@@ -312,12 +311,6 @@ class ModelHost:
             answers.put_nowait(EngineUnavailable(_GONE))
         if process is not None:
             await process.end()
-
-
-def _find(name: str) -> Path:
-    """Resolve a model of the settings: a name of the manifest, or a path."""
-    own = Path(name).expanduser()
-    return own if own.is_absolute() and own.exists() else find(name)
 
 
 def _error(failed: Failed) -> EngineError:

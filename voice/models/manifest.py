@@ -79,7 +79,9 @@ def find(name: str, own: Path | None = None) -> Path:
         if own_path.exists():
             return own_path
         raise ModelMissing(
-            f"The file {own_path}, named for the model {name}, does not exist.", model=name, command=fetch_command(name)
+            f"The file {own_path} does not exist.",
+            model=name,
+            command=fetch_command(name) if name in MODELS else "voice models list",
         )
     model = MODELS.get(name)
     if model is None:

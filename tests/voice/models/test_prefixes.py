@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import pytest
+
+from voice.models.prefixes import Prefixes
+
+
+class States:
+    """Slot states in files, and what was restored."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.restored: list[tuple[int, str]] = []
+        self.works = True
+
+    def save(self, slot: int, name: str) -> bool:
+        if self.works:
+            (self.folder / name).write_text(f"state of {slot}")
+        return self.works
+
+    def restore(self, slot: int, name: str) -> bool:
+        self.restored.append((slot, name))
+        return self.works
+
+
+@pytest.fixture
+def states(tmp_path: Path) -> States:
+    return States(tmp_path)
+
+
+def prefixes(states: States, model: str = "m") -> Prefixes:
+    return Prefixes(states.folder, states, model=model)
+
+
+def test_the_longest_saved_prefix_is_restored(states: States) -> None:
+    kept = prefixes(states)
+    kept.save(0, "You are", 200)
+    kept.save(0, "You are a receptionist.", 300)
+    assert kept.restore(2, "You are a receptionist. Hello") == "You are a receptionist."
+
+
+def test_a_slot_that_holds_more_already_is_left_alone(states: States) -> None:
+    kept = prefixes(states)
+    kept.save(0, "You are", 200)
+    assert kept.restore(1, "You are late", longer_than=9) == ""
+    assert states.restored == []
+
+
+def test_another_prompt_finds_nothing(states: States) -> None:
+    kept = prefixes(states)
+    kept.save(0, "You are", 200)
+    assert kept.restore(1, "I am") == ""
+
+
+def test_they_outlive_the_process(states: States) -> None:
+    prefixes(states).save(0, "You are", 200)
+    assert prefixes(states).restore(1, "You are here") == "You are"
+
+
+def test_another_models_are_not_used(states: States) -> None:
+    prefixes(states).save(0, "You are", 200)
+    assert prefixes(states, "other").restore(1, "You are here") == ""
+
+
+def test_a_short_prefix_is_not_worth_a_file(states: States) -> None:
+    kept = prefixes(states)
+    kept.save(0, "Hi", 10)
+    assert list(states.folder.iterdir()) == []
+
+
+def test_only_a_few_are_kept(states: States) -> None:
+    kept = prefixes(states)
+    for number in range(20):
+        kept.save(0, f"{number} prompt", 200)
+    assert len(list(states.folder.glob("*.state"))) == 8
+    assert kept.restore(0, "0 prompt") == ""
+    assert kept.restore(0, "19 prompt") == "19 prompt"
+
+
+def test_a_state_that_cannot_be_written_or_read_is_only_slower(states: States) -> None:
+    kept = prefixes(states)
+    states.works = False
+    kept.save(0, "You are", 200)
+    assert kept.restore(0, "You are") == ""
+
+
+def test_a_damaged_index_is_an_empty_one(states: States) -> None:
+    prefixes(states).save(0, "You are", 200)
+    (states.folder / "index.json").write_text("{")
+    assert prefixes(states).restore(0, "You are") == ""

@@ -1,0 +1,213 @@
+"""The caller's growing utterance and its words: partial ones while it grows, the final ones once, whoever asks.
+
+hear ──► 16 kHz ──► partial … partial … ──► stable words ──► prompt prefix
+                                      └──── final (at the pause) ──► kept while only silence is added
+"""
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from voice.audio.frames import CORE_RATE_HZ, HEARING_RATE_HZ, SAMPLE_BYTES, AudioFrame
+from voice.audio.resample import Resampler
+from voice.engines.model_port import Models
+
+MAX_UTTERANCE_S = 120
+"""Of a longer utterance the beginning is forgotten."""
+SEGMENT_S = 15
+"""Speech-to-text gets at most so much at a time; longer speech is cut at its quietest place."""
+_SEARCH_S = 4
+_WINDOW_SAMPLES = HEARING_RATE_HZ // 50
+_SILENCE_RATIO = 0.1
+"""Sound that stays 20 dB under the utterance's loudest 20 ms is silence."""
+_SILENCE_FLOOR = 60.0
+_KEPT_UTTERANCES = 4
+_KEPT_TRANSCRIPTS = 64
+
+
+@dataclass(slots=True)
+class _Final:
+    """A transcript of the whole utterance so far; shared by all who want it."""
+
+    samples: int
+    task: asyncio.Task[str]
+    waiting: int = 0
+
+
+@dataclass(slots=True)
+class Utterance:
+    """What is heard of one item, at 16 kHz."""
+
+    item_id: str
+    pcm: bytearray = field(default_factory=bytearray)
+    resampler: Resampler = field(default_factory=lambda: Resampler(CORE_RATE_HZ, HEARING_RATE_HZ))
+    settled: list[str] = field(default_factory=list)
+    """The words of the segments that are complete."""
+    settled_samples: int = 0
+    final: _Final | None = None
+
+    @property
+    def samples(self) -> int:
+        """Length so far."""
+        return len(self.pcm) // SAMPLE_BYTES
+
+    def push(self, pcm_24k: bytes) -> None:
+        """Take more of it."""
+        self.pcm += self.resampler.process(pcm_24k)
+        surplus = len(self.pcm) - MAX_UTTERANCE_S * HEARING_RATE_HZ * SAMPLE_BYTES
+        if surplus > 0:
+            del self.pcm[:surplus]
+            self.settled_samples = max(0, self.settled_samples - surplus // SAMPLE_BYTES)
+
+
+class Hearing:
+    """The utterances of one session."""
+
+    def __init__(self, models: Models, session_id: str) -> None:
+        self._models = models
+        self._session_id = session_id
+        self._utterances: OrderedDict[str, Utterance] = OrderedDict()
+        self._transcripts: OrderedDict[str, str] = OrderedDict()
+
+    def hear(self, item_id: str, frame: AudioFrame) -> Utterance:
+        """Take the next audio of an utterance."""
+        utterance = self._utterances.get(item_id)
+        if utterance is None:
+            utterance = self._utterances[item_id] = Utterance(item_id)
+            while len(self._utterances) > _KEPT_UTTERANCES:
+                self._forget(next(iter(self._utterances)))
+        utterance.push(frame.pcm)
+        return utterance
+
+    def drop(self, item_id: str) -> None:
+        """Let go of an utterance's audio; its words stay for the prompts to come."""
+        self._forget(item_id)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for item_id in list(self._utterances):
+            self._forget(item_id)
+        self._transcripts.clear()
+
+    def transcript(self, item_id: str) -> str | None:
+        """Return the words of an item that was transcribed before."""
+        return self._transcripts.get(item_id)
+
+    async def partial(self, utterance: Utterance) -> str:
+        """Return the words so far; may be empty when the models have more urgent things to do."""
+        while utterance.samples - utterance.settled_samples > SEGMENT_S * HEARING_RATE_HZ:
+            if not await self._settle_segment(utterance):
+                return ""
+        text = await self._models.transcribe(
+            self._session_id, _slice(utterance, utterance.settled_samples), partial=True
+        )
+        return joined([*utterance.settled, text]) if text else ""
+
+    async def final(self, item_id: str, pcm_24k: bytes) -> str:
+        """Return the words of an item; `pcm_24k` is all of its audio.
+
+        Computed once for whoever asks at the same time or later, unless sound has been added. A computation that nobody
+        waits for any more is cancelled. Raises: EngineError.
+        """
+        wanted = len(pcm_24k) // SAMPLE_BYTES * HEARING_RATE_HZ // CORE_RATE_HZ
+        utterance = self._heard(item_id, pcm_24k, wanted)
+        final = utterance.final
+        if final is None or not self._still_holds(utterance, final, wanted):
+            if final is not None and final.waiting == 0:
+                final.task.cancel()
+            task = asyncio.create_task(self._transcribe(utterance, wanted), name=f"transcribe {item_id}")
+            final = utterance.final = _Final(wanted, task)
+        text = await _shared(final)
+        self._transcripts[item_id] = text
+        while len(self._transcripts) > _KEPT_TRANSCRIPTS:
+            self._transcripts.popitem(last=False)
+        return text
+
+    def _heard(self, item_id: str, pcm_24k: bytes, wanted: int) -> Utterance:
+        """Return the item's utterance as it was heard, or make it of its audio (push to talk, a client's own item)."""
+        utterance = self._utterances.get(item_id)
+        # The resampler holds back less than a millisecond; a turn may end up to a frame before what was heard.
+        if utterance is None or utterance.samples < wanted - HEARING_RATE_HZ // 50:
+            final = utterance.final if utterance else None
+            whole = self.hear(item_id, AudioFrame(b"", CORE_RATE_HZ)) if utterance is None else utterance
+            whole.pcm, whole.resampler = bytearray(), Resampler(CORE_RATE_HZ, HEARING_RATE_HZ)
+            whole.settled, whole.settled_samples = [], 0
+            whole.push(pcm_24k)
+            whole.final = final
+            return whole
+        return utterance
+
+    def _still_holds(self, utterance: Utterance, final: _Final, wanted: int) -> bool:
+        if final.task.done() and (final.task.cancelled() or final.task.exception() is not None):
+            return False
+        return wanted <= final.samples or _is_silent(utterance, final.samples, wanted)
+
+    async def _transcribe(self, utterance: Utterance, wanted: int) -> str:
+        words = list(utterance.settled)
+        start = utterance.settled_samples
+        while wanted - start > SEGMENT_S * HEARING_RATE_HZ:
+            end = _quietest(utterance, start)
+            words.append(await self._models.transcribe(self._session_id, _slice(utterance, start, end)))
+            start = end
+        words.append(await self._models.transcribe(self._session_id, _slice(utterance, start, wanted)))
+        return joined(words)
+
+    async def _settle_segment(self, utterance: Utterance) -> bool:
+        """Write the first open segment down for good. False: the models had something more urgent to do."""
+        start = utterance.settled_samples
+        end = _quietest(utterance, start)
+        text = await self._models.transcribe(self._session_id, _slice(utterance, start, end), partial=True)
+        if text and utterance.settled_samples == start:
+            utterance.settled.append(text)
+            utterance.settled_samples = end
+        return bool(text)
+
+    def _forget(self, item_id: str) -> None:
+        utterance = self._utterances.pop(item_id, None)
+        if utterance is not None and utterance.final is not None and utterance.final.waiting == 0:
+            utterance.final.task.cancel()
+
+
+async def _shared(final: _Final) -> str:
+    final.waiting += 1
+    try:
+        return await asyncio.shield(final.task)
+    finally:
+        final.waiting -= 1
+        if final.waiting == 0 and not final.task.done():
+            final.task.cancel()
+
+
+def joined(texts: list[str]) -> str:
+    """Return the words of segments as one text."""
+    return " ".join(text.strip() for text in texts if text.strip())
+
+
+def _slice(utterance: Utterance, start: int, stop: int | None = None) -> bytes:
+    return bytes(utterance.pcm[start * SAMPLE_BYTES : None if stop is None else stop * SAMPLE_BYTES])
+
+
+def _levels(pcm: bytes) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    """Return the effective value of each whole 20 ms."""
+    samples = np.frombuffer(pcm, "<i2").astype(np.float32)
+    whole = samples[: len(samples) // _WINDOW_SAMPLES * _WINDOW_SAMPLES].reshape(-1, _WINDOW_SAMPLES)
+    return np.sqrt((whole * whole).mean(axis=1))
+
+
+def _is_silent(utterance: Utterance, start: int, stop: int) -> bool:
+    added = _levels(_slice(utterance, start, stop))
+    if not len(added):
+        return True
+    loudest = float(_levels(_slice(utterance, 0, start)).max(initial=0.0))
+    return float(added.max()) <= max(_SILENCE_FLOOR, loudest * _SILENCE_RATIO)
+
+
+def _quietest(utterance: Utterance, start: int) -> int:
+    """Return where to cut the segment that begins at `start`: in its last seconds, where it is quietest for 200 ms."""
+    stop = start + SEGMENT_S * HEARING_RATE_HZ
+    begin = stop - _SEARCH_S * HEARING_RATE_HZ
+    levels = _levels(_slice(utterance, begin, stop))
+    smooth = np.convolve(levels, np.ones(10) / 10, mode="valid")
+    return begin + (int(smooth.argmin()) + 5) * _WINDOW_SAMPLES
