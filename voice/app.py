@@ -25,6 +25,7 @@ from voice.agent import Agent
 from voice.config import AgentConfig, CascadeConfig, Config, ModelsConfig, ScriptedConfig
 from voice.config_file import ConfigProblems, Loaded
 from voice.embedded import EmbeddedModels
+from voice.engines.cascade import CascadeEngine, CascadeOptions
 from voice.engines.port import Engine
 from voice.engines.script import Script
 from voice.engines.scripted import ScriptedEngine
@@ -172,10 +173,7 @@ class _Builder:
         if isinstance(config, ScriptedConfig) or models is None:
             script = self._scripts.get(name)
             return _EngineSource(lambda _session_id: ScriptedEngine(script))
-        # Imported here, because a service that only follows scripts does without.
-        from voice.engines.cascade import CascadeEngine, CascadeOptions
-
-        options = CascadeOptions(temperature=config.temperature, max_output_tokens=config.max_output_tokens)
+        options = CascadeOptions(**config.model_dump(exclude={"type"}))
         return _EngineSource(
             lambda session_id: CascadeEngine(models.require(), session_id, options), lambda: models.obstacle
         )

@@ -105,8 +105,16 @@ class CascadeConfig(Section):
 
     type: Literal["cascade"]
     temperature: float = Field(0.0, ge=0, le=2)
-    max_output_tokens: int = Field(160, ge=1)
-    """Of one answer; a caller does not want to listen longer."""
+    max_output_tokens: int = Field(256, ge=1)
+    """Of one answer, where the session does not set its own."""
+    partial_every_ms: int = Field(500, ge=100)
+    """New speech after which the words so far are looked at again."""
+    history_chars: int = Field(8000, ge=500)
+    """Past it the oldest turns are left out of the prompt; about four characters are a token."""
+    asks_for_missing: bool = True
+    """A value that a tool lacks is asked for by a ready question."""
+    unheard_reply: str = "Sorry, I didn't catch that."
+    """Said when there were no words in what was heard; empty: the model answers."""
 
 
 class ScriptedConfig(Section):

@@ -1,12 +1,14 @@
 """The composition root: the parts are chosen and connected as the configuration says."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from voice.app import agent_of, check, compose, host_settings
-from voice.config import AgentConfig, ModelsConfig, TurnDetection
+from voice.config import AgentConfig, CascadeConfig, ModelsConfig, TurnDetection
 from voice.config_file import ConfigProblems, Loaded, load, override
+from voice.engines.cascade import CascadeOptions
 from voice.errors import EngineUnavailable
 
 
@@ -104,3 +106,8 @@ def test_the_shipped_configuration_is_right(monkeypatch: pytest.MonkeyPatch) -> 
     check(shipped)
     assert shipped.config.answering == "receptionist"
     assert shipped.config.agents["receptionist"].greeting
+
+
+def test_every_option_of_the_cascade_can_be_configured() -> None:
+    configured = CascadeConfig(type="cascade").model_dump(exclude={"type"})
+    assert configured == asdict(CascadeOptions())

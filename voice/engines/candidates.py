@@ -3,8 +3,7 @@
 | schema                                   | candidates                                                             |
 |------------------------------------------|------------------------------------------------------------------------|
 | `integer`, `number`                      | numbers that were said, within `minimum`/`maximum`                     |
-| `string`, `format: time`                 | times of day that were said, as HH:MM, within `formatMinimum`/`formatMaximum` |
-| `string`, `format: date`                 | dates that were said, as YYYY-MM-DD                                    |
+| `string`, `format: time`                 | times of day that were said (HH:MM), `formatMinimum` to `formatMaximum`  |
 | `enum`, `const`                          | values of which a word was said ("desserts" for `dessert`)              |
 | `string` about a name, city, person, …   | runs of words that look like a name                                    |
 | any other `string`                       | runs of words that were said                                           |
@@ -22,12 +21,12 @@ from typing import Any
 from voice.engines.said import NUMBER_WORDS, STOPWORDS, WEEKDAYS, Number, Said
 from voice.tooling import ToolSpec
 
-NAME_WORDS = frozenset(
-    "name city town person caller customer guest who whom contact street place location artist author".split()
-)
+_NAME_WORDS = "name city town person caller customer guest who whom contact street place location artist author"
+NAME_WORDS = frozenset(_NAME_WORDS.split())
 
 
-_UNITS = frozenset("second minute hour day night week month year degree percent dollar euro pound mile meter".split())
+_UNIT_WORDS = "second minute hour day night week month year degree percent dollar euro pound mile meter"
+_UNITS = frozenset(_UNIT_WORDS.split())
 """Stems of units: a parameter named after one takes numbers of that unit only."""
 
 
@@ -63,7 +62,7 @@ class Candidates:
 
 
 def candidates_of(tool: ToolSpec, said: Said, used: frozenset[str] = frozenset()) -> dict[str, Candidates]:
-    """Return the candidates of each parameter, in the order of the schema, without the values (JSON texts) in `used`."""
+    """Return the candidates of each parameter, in the order of the schema, without the values (JSON) in `used`."""
     schema = tool.parameters
     properties: dict[str, Any] = schema.get("properties") or {}
     required = set(schema.get("required") or ())
@@ -95,23 +94,22 @@ def _without(field: Candidates, used: frozenset[str]) -> Candidates:
 
 def resolve(schema: Any, root: dict[str, Any]) -> dict[str, Any]:
     """Follow `$ref`, take the one branch of `anyOf`/`oneOf` that is not null, merge a single `allOf`."""
-    if not isinstance(schema, dict):
-        return {}
+    found: dict[str, Any] = schema if isinstance(schema, dict) else {}
     for _ in range(8):
-        if "$ref" in schema:
+        if "$ref" in found:
             node: Any = root
-            for step in str(schema["$ref"]).lstrip("#/").split("/"):
+            for step in str(found["$ref"]).lstrip("#/").split("/"):
                 node = node.get(step, {}) if isinstance(node, dict) else {}
-            schema = {**node, **{key: value for key, value in schema.items() if key != "$ref"}}
+            found = {**node, **{key: value for key, value in found.items() if key != "$ref"}}
             continue
         for key in ("anyOf", "oneOf", "allOf"):
-            branches = [branch for branch in schema.get(key) or () if branch.get("type") != "null"]
+            branches = [branch for branch in found.get(key) or () if branch.get("type") != "null"]
             if len(branches) == 1:
-                schema = {**branches[0], **{name: value for name, value in schema.items() if name != key}}
+                found = {**branches[0], **{name: value for name, value in found.items() if name != key}}
                 break
         else:
-            return schema
-    return schema
+            return found
+    return found
 
 
 def type_of(schema: dict[str, Any]) -> str:

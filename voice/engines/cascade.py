@@ -10,10 +10,10 @@ already, a clause of a few words, and its first 250 ms of sound.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -36,7 +36,7 @@ from voice.engines.port import (
     TranscriptionRequest,
 )
 from voice.engines.prompt import ANSWER_HEAD, STOP, TURN_END, USER_HEAD, build_prompt, prefix, words_of
-from voice.engines.routing import Route, route
+from voice.engines.routing import TALK, Route, route
 from voice.engines.speech import Speaker
 from voice.engines.stable_prefix import stable_prefix
 from voice.engines.thinking import Call, Clause, think
@@ -49,6 +49,8 @@ from voice.session.items import AudioPart, Message
 log = structlog.get_logger(__name__)
 
 _CONFIGURE_DEBOUNCE_S = 0.02
+
+Work = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class CascadeEngine:
         self._settings = settings
         if changed and not self._responding:
             self._context = prefix(settings)
-            self._start(self._prefill(self._context))
+            self._start(partial(self._prefill, self._context))
 
     def hear(self, item_id: str, frame: AudioFrame) -> None:
         """Take more of an utterance; look at its words from time to time."""
@@ -111,7 +113,7 @@ class CascadeEngine:
             return
         known = self._partial[2] if self._partial[0] == item_id else 0
         if utterance.samples - known >= HEARING_RATE_HZ * self._options.partial_every_ms // 1000:
-            self._start(self._listen(utterance))
+            self._start(partial(self._listen, utterance))
 
     def drop(self, item_id: str) -> None:
         """Forget an utterance's sound."""
@@ -220,8 +222,7 @@ class CascadeEngine:
             return
         checked = self._check(call, plan)
         if checked is None:
-            talk_only = replace(plan, grammar=route(_without_tools(settings), request.items, {}).grammar)
-            async with aclosing(self._think(request, prompt, talk_only)) as events:
+            async with aclosing(self._think(request, prompt, TALK)) as events:
                 async for event in events:
                     yield event
             return
@@ -249,7 +250,7 @@ class CascadeEngine:
 
     def _check(self, call: Call, plan: Route) -> CheckedCall | None:
         try:
-            return check_call(call.text, plan.offered, plan.said, plan.used)
+            return check_call(call.text, plan.offers)
         except RefusedCall as error:
             log.info("tool call refused", session=self._session_id, why=str(error))
             return None
@@ -286,7 +287,7 @@ class CascadeEngine:
         await asyncio.sleep(_CONFIGURE_DEBOUNCE_S)
         await self._models.prefill(self._session_id, prompt)
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Work) -> None:
         self._stop_background()
         self._background = asyncio.create_task(_quietly(work, self._session_id), name=f"cascade {self._session_id}")
 
@@ -296,13 +297,9 @@ class CascadeEngine:
             self._background = None
 
 
-async def _quietly(work: Coroutine[Any, Any, None], session_id: str) -> None:
+async def _quietly(work: Work, session_id: str) -> None:
     """Work ahead is only a matter of speed: what the models cannot do now, the response itself will meet."""
     try:
-        await work
+        await work()
     except EngineError as error:
         log.debug("work ahead was not done", session=session_id, why=error.message)
-
-
-def _without_tools(settings: EngineSettings) -> EngineSettings:
-    return replace(settings, tool_choice="none")

@@ -34,11 +34,14 @@ LATER_WORDS = 6
 """A later clause ends at a comma from this many words on."""
 LATER_LIMIT_WORDS = 22
 
+CLOSING_MARKS = "\"'\u201d\u2019)"
+"""What may stand behind the punctuation that ends a clause."""
+
 _WORD = re.compile(r"\S+")
 
 
 class ClauseCutter:
-    """Takes text as it is generated, gives whole clauses. Nothing is lost: the clauses joined by spaces are the text."""
+    """Takes text as it is generated, gives whole clauses; joined by spaces they are the text."""
 
     def __init__(self, *, early: bool = True) -> None:
         """`early`: the first clause is to come out as soon as it can."""
@@ -83,13 +86,13 @@ class ClauseCutter:
         return None
 
     def _ends_after(self, word: str, count: int, *, is_whole: bool) -> bool:
-        core = word.rstrip("\"'”’)")
+        core = word.rstrip(CLOSING_MARKS)
         mark = core[-1:]
         if mark in ("!", "?", "…"):
             return is_whole or core == word
         if mark == ".":
             return is_whole and ends_sentence(core)
-        if mark in (",", ";", ":", "–", "—") and len(core) > 1 and not core[-2].isdigit():
+        if mark in (",", ";", ":", "\u2013", "\u2014") and len(core) > 1 and not core[-2].isdigit():
             return count >= (1 if self._is_first else LATER_WORDS)
         if mark in (",", ";") and is_whole and len(core) > 1:
             return count >= (2 if self._is_first else LATER_WORDS)
@@ -106,7 +109,7 @@ class ClauseCutter:
 
 def ends_sentence(word: str) -> bool:
     """Tell whether the full stop of `word` ends a sentence rather than an abbreviation, an initial or a list number."""
-    core = word.rstrip(".").lower().lstrip("(\"'“‘")
+    core = word.rstrip(".").lower().lstrip("(\"'\u201c\u2018")
     if core in _ABBREVIATIONS:
         return False
     if len(core) == 1 and core.isalpha() and core != "i":

@@ -1,4 +1,4 @@
-"""Decides, before the model is asked, what it may do with a turn: talk, call one of some tools, or ask for what is missing.
+"""Decides, before the model is asked, what it may do with a turn: talk, call a tool, or ask for what is missing.
 
 | the caller's last words …                                             | the model may                    |
 |-----------------------------------------------------------------------|----------------------------------|
@@ -23,16 +23,39 @@ from voice.engines.tool_grammar import Grammar, build_grammar
 from voice.session.items import Item, Message, ToolCall
 from voice.tooling import ToolSpec
 
-_VAGUE_VERBS = frozenset(
-    "get set find check look show list search fetch do run use call make add update todays".split()
-)
+_VAGUE = "get set find check look show list search fetch do run use call make add update todays"
+_VAGUE_VERBS = frozenset(_VAGUE.split())
 """First words of tool names that do not tell one request from another."""
+
+_MAX_TURNS = 8
+"""A request that is older has been forgotten."""
 
 _OPINION = re.compile(
     r"^(?:(?:i|we)(?: really| do| just)? (?:like|love|hate|enjoy|prefer|think|feel)\b"
     r"|do you (?:like|love|enjoy|prefer|think|believe)\b)"
 )
-_YES = frozenset("yes yeah yep sure ok okay correct right exactly absolutely".split())
+_YES = frozenset({"yes", "yeah", "yep", "sure", "ok", "okay", "correct", "right", "exactly", "absolutely"})
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A tool that the caller's words concern."""
+
+    tool: ToolSpec
+    said: Said
+    """The words that its arguments may be made from."""
+    used: frozenset[str] = frozenset()
+    """Values (JSON texts) of a call that was made from the same words."""
+
+    @property
+    def candidates(self) -> dict[str, Candidates]:
+        """What its parameters may be."""
+        return candidates_of(self.tool, self.said, self.used)
+
+    @property
+    def is_complete(self) -> bool:
+        """Every required value was said."""
+        return all(not field.is_empty for field in self.candidates.values() if field.required)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +63,14 @@ class Route:
     """What the model may do with a turn."""
 
     grammar: Grammar
-    offered: tuple[ToolSpec, ...]
-    said: Said
-    """What arguments may be made from."""
-    used: frozenset[str] = frozenset()
-    """Values (JSON texts) of calls that were made from the same words."""
+    offers: tuple[Offer, ...] = ()
+    """The tools that may be called."""
     question: str = ""
     """Not empty: ask this, word for word, instead of thinking."""
+
+
+TALK = Route(build_grammar((), talks=True))
+"""Nothing but words."""
 
 
 def route(
@@ -54,32 +78,36 @@ def route(
 ) -> Route:
     """Return what may be done. `asks`: a missing value is asked for without the model."""
     if not settings.tools or settings.tool_choice == "none":
-        return Route(build_grammar((), "none", Said.parse("")), (), Said.parse(""))
-    since, last, used = _words(items, transcripts)
-    said, fresh = Said.parse(since), Said.parse(last)
-    choice = settings.tool_choice
+        return TALK
+    turns, used = _turns(items, transcripts)
+    demanded = settings.tool_choice != "auto"
     if used is not None:
-        said = fresh
-        offered = [tool for tool in settings.tools if _has_unused(tool, said, used)]
         # What was demanded has been done: an answer is due now.
-        choice = "auto"
-    elif choice != "auto":
-        offered = [tool for tool in settings.tools if choice in ("required", tool.name)]
+        demanded = False
+        offers = [Offer(tool, Said.parse(turns[-1] if turns else ""), used) for tool in settings.tools]
+        offers = [offer for offer in offers if offer.is_complete and _is_grounded(offer)]
+    elif demanded:
+        chosen = [tool for tool in settings.tools if settings.tool_choice in ("required", tool.name)]
+        offers = [Offer(tool, Said.parse(_joined(turns))) for tool in chosen]
     else:
-        offered = [tool for tool in settings.tools if _concerns(tool, said, fresh, last)]
-    used = used or frozenset()
-    grammar = build_grammar(offered, "required" if choice != "auto" else "auto", said, used)
-    question = ""
-    if asks and not grammar.tools and offered and not used:
-        question = question_for(_likeliest(offered, said), said)
-    return Route(grammar, tuple(tool for tool in offered if tool.name in grammar.tools), said, used, question)
+        offers = [offer for tool in settings.tools if (offer := _offer(tool, turns)) is not None]
+    complete = tuple(offer for offer in offers if offer.is_complete)
+    if not complete:
+        question = question_for(max(offers, key=_likelihood)) if asks and offers else ""
+        return Route(TALK.grammar, (), question)
+    answered = [offer for offer in complete if asks and _answers_question(offer, turns, items)]
+    if answered and not demanded:
+        complete, demanded = (answered[0],), True
+    fields = [(offer.tool.name, offer.candidates) for offer in complete]
+    return Route(build_grammar(fields, talks=not demanded), complete)
 
 
-def question_for(tool: ToolSpec, said: Said) -> str:
+def question_for(offer: Offer) -> str:
     """Return the question for the required values that were not said, "" when there are none."""
+    properties = offer.tool.parameters.get("properties", {})
     missing = [
-        _spoken_name(name, tool.parameters["properties"].get(name, {}))
-        for name, field in candidates_of(tool, said).items()
+        _spoken_name(name, properties.get(name, {}))
+        for name, field in offer.candidates.items()
         if field.required and field.is_empty
     ]
     if not missing:
@@ -88,8 +116,8 @@ def question_for(tool: ToolSpec, said: Said) -> str:
     return f"Could you tell me {listed}, please?"
 
 
-def _words(items: Sequence[Item], transcripts: Mapping[str, str]) -> tuple[str, str, frozenset[str] | None]:
-    """Return the user's words since the last call, their last ones, and the values used if a call has just been made."""
+def _turns(items: Sequence[Item], transcripts: Mapping[str, str]) -> tuple[list[str], frozenset[str] | None]:
+    """Return the user's turns since the last call. Just after a call: the turn it came from, and its values."""
     turns: list[str] = []
     used: set[str] = set()
     just_called = False
@@ -101,10 +129,29 @@ def _words(items: Sequence[Item], transcripts: Mapping[str, str]) -> tuple[str, 
             if just_called:
                 turns, used, just_called = [], set(), False
             turns.append(words_of(item, transcripts))
-    last = turns[-1] if turns else ""
-    if just_called:
-        return last, last, frozenset(used)
-    return ". ".join(text.rstrip(".") if text.endswith(".") else text for text in turns[-6:]), last, None
+    return turns[-_MAX_TURNS:], frozenset(used) if just_called else None
+
+
+def _joined(turns: Sequence[str]) -> str:
+    return " ".join(turn if turn.rstrip().endswith((".", "!", "?")) else f"{turn}." for turn in turns)
+
+
+def _offer(tool: ToolSpec, turns: Sequence[str]) -> Offer | None:
+    """Return the tool if the last turn concerns it, with the words from the first turn on that did."""
+    for start, text in enumerate(turns):
+        alone = Said.parse(text)
+        if _concerns(tool, alone, alone, text):
+            said = Said.parse(_joined(turns[start:]))
+            return Offer(tool, said) if _concerns(tool, said, Said.parse(turns[-1]), turns[-1]) else None
+    return None
+
+
+def _answers_question(offer: Offer, turns: Sequence[str], items: Sequence[Item]) -> bool:
+    """Tell whether the caller was asked for the missing values of this tool, and has just said them."""
+    before = Offer(offer.tool, Said.parse(_joined(turns[:-1])))
+    asked = [item.text for item in items if isinstance(item, Message) and item.role == "assistant"][-1:]
+    earlier = _offer(offer.tool, turns[:-1]) or before
+    return bool(asked) and asked[0].strip() == question_for(earlier)
 
 
 def _values(arguments: str) -> set[str]:
@@ -143,18 +190,13 @@ def _asks_for(tool: ToolSpec, said: Said) -> bool:
     return verb not in _VAGUE_VERBS and stem(verb) in stems
 
 
-def _has_unused(tool: ToolSpec, said: Said, used: frozenset[str]) -> bool:
-    """Tell whether the same words hold another set of values for a tool ("the weather in Paris and in Oslo")."""
-    fields = [field for field in candidates_of(tool, said, used).values() if field.required and field.is_grounded]
-    return bool(fields) and all(not field.is_empty for field in fields)
+def _is_grounded(offer: Offer) -> bool:
+    """Tell whether there is anything to check a call against."""
+    return any(field.required and field.is_grounded for field in offer.candidates.values())
 
 
-def _likeliest(tools: Sequence[ToolSpec], said: Said) -> ToolSpec:
-    def score(tool: ToolSpec) -> tuple[bool, int]:
-        fields: dict[str, Candidates] = candidates_of(tool, said)
-        return _asks_for(tool, said), sum(not field.is_empty for field in fields.values())
-
-    return max(tools, key=score)
+def _likelihood(offer: Offer) -> tuple[bool, int]:
+    return _asks_for(offer.tool, offer.said), sum(not field.is_empty for field in offer.candidates.values())
 
 
 def _spoken_name(name: str, schema: object) -> str:

@@ -11,37 +11,38 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-_UNITS = (
+_UNIT_WORDS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_ORDINALS = (
+)
+_TEN_WORDS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_ORDINAL_WORDS = (
     "zeroth first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
     "fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
-).split()
+)
 
-SMALL = {word: value for value, word in enumerate(_UNITS)} | {"oh": 0}
-TENS = {word: 20 + 10 * index for index, word in enumerate(_TENS)}
-ORDINALS = {word: value for value, word in enumerate(_ORDINALS)} | {"thirtieth": 30}
+SMALL = {word: value for value, word in enumerate(_UNIT_WORDS.split())} | {"oh": 0}
+TENS = {word: 20 + 10 * index for index, word in enumerate(_TEN_WORDS.split())}
+ORDINALS = {word: value for value, word in enumerate(_ORDINAL_WORDS.split())} | {"thirtieth": 30}
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 1_000_000}
 _COLLECTIVES = {"couple": 2, "pair": 2, "dozen": 12}
 NUMBER_WORDS = frozenset(SMALL) - {"oh"} | frozenset(TENS) | frozenset(_SCALES) | frozenset(_COLLECTIVES)
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
-STOPWORDS = frozenset(
-    "a an the and or but so then to of for on at in by with from as is are am was be been being it its it's this that "
-    "these those there here i i'm i'd i'll i've me my mine we we'd we're us our you you're your he she they them his her "
-    "their do does did don't can could can't would wouldn't will won't shall should may might must have has had let let's "
-    "please thanks thank hello hi hey ok okay yes no yeah yep sure well oh um uh er just like want need get give make take "
-    "know tell say said go going what what's which who who's whom when where where's why how if not name name's called "
-    "under about some any all also too very really now right today tonight tomorrow o'clock pm am p.m a.m evening morning good goodbye bye night great fine nice sorry lot cool perfect "
-    "afternoon night half quarter past people persons person guests one's up out us".split()
-)
+_STOPWORDS = """
+a an the and or but so then to of for on at in by with from as is are am was be been being it its it's this that these
+those there here i i'm i'd i'll i've me my mine we we'd we're us our you you're your he she they them his her their do
+does did don't can could can't would wouldn't will won't shall should may might must have has had let let's please
+thanks thank hello hi hey ok okay yes no yeah yep sure well oh um uh er just like want need get give make take know tell
+say said go going what what's which who who's whom when where where's why how if not name name's called under about some
+any all also too very really now right today tonight tomorrow o'clock pm am p.m a.m evening morning good goodbye bye
+great fine nice sorry lot cool perfect afternoon night half quarter past people persons person guests one's up out us
+"""
+STOPWORDS = frozenset(_STOPWORDS.split())
 """Words that alone are no answer to any question a tool may ask."""
 
-_TOKEN = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’.-][^\W\d_]+)*|\d+\w+", re.UNICODE)
+_TOKEN = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['\u2019.-][^\W\d_]+)*|\d+\w+", re.UNICODE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Word:
     @property
     def key(self) -> str:
         """What it is compared by."""
-        return self.text.lower().replace("’", "'")
+        return self.text.lower().replace("\u2019", "'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +233,7 @@ def _times(keys: Sequence[str]) -> Iterator[ClockTime]:
 
 
 def _readings(hour: int, minute: int, following: Sequence[str]) -> list[int]:
-    """Return what a clock's hour may mean, likelier first: most appointments lie between 8 in the morning and 8 at night."""
+    """Return what a clock's hour may mean, the likelier first: most appointments lie between 8:00 and 20:00."""
     if hour > 12 or hour == 0:
         return [hour % 24 * 60 + minute]
     half = _half_of_day(following)

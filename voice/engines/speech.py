@@ -10,6 +10,7 @@ from contextlib import aclosing
 import numpy as np
 
 from voice.audio.frames import CORE_RATE_HZ, SAMPLE_BYTES, AudioFrame
+from voice.engines.clauses import CLOSING_MARKS
 from voice.engines.model_port import Models
 from voice.engines.port import EngineSettings
 
@@ -41,7 +42,7 @@ class Speaker:
                     tail = pcm[end:]
                 else:
                     tail += pcm
-        pause_ms = _PAUSE_MS.get(clause.rstrip("\"'”’) ")[-1:], _NO_PAUSE_MS)
+        pause_ms = _PAUSE_MS.get(clause.rstrip(CLOSING_MARKS)[-1:], _NO_PAUSE_MS)
         for frame in self._frames(tail[: CORE_RATE_HZ * pause_ms // 1000 * SAMPLE_BYTES]):
             yield frame
 

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from voice.engines.candidates import candidates_of, resolve, type_of
-from voice.engines.said import Said
-from voice.tooling import ToolSpec
+from voice.engines.candidates import resolve, type_of
+from voice.engines.routing import Offer
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -37,20 +36,20 @@ class RefusedCall(ValueError):
     """A call that may not be made; the text says why, for the log."""
 
 
-def check_call(text: str, tools: Sequence[ToolSpec], said: Said, used: frozenset[str] = frozenset()) -> CheckedCall:
+def check_call(text: str, offers: Sequence[Offer]) -> CheckedCall:
     """Read `{"name": …, "arguments": {…}}`. Raises: RefusedCall."""
     try:
         loaded = json.loads(text)
     except ValueError:
         raise RefusedCall("not JSON") from None
     name = loaded.get("name") if isinstance(loaded, dict) else None
-    tool = next((tool for tool in tools if tool.name == name), None)
+    offer = next((offer for offer in offers if offer.tool.name == name), None)
     arguments = loaded.get("arguments") if isinstance(loaded, dict) else None
-    if tool is None or not isinstance(arguments, dict):
+    if offer is None or not isinstance(arguments, dict):
         raise RefusedCall("no tool that may be called now")
-    check_schema(arguments, tool.parameters, tool.parameters, "arguments")
-    _check_said(arguments, tool, said, used)
-    return CheckedCall(tool.name, json.dumps(arguments, ensure_ascii=False))
+    check_schema(arguments, offer.tool.parameters, offer.tool.parameters, "arguments")
+    _check_said(arguments, offer)
+    return CheckedCall(offer.tool.name, json.dumps(arguments, ensure_ascii=False))
 
 
 def check_schema(value: Any, schema: Any, root: dict[str, Any], place: str) -> None:
@@ -87,12 +86,12 @@ def _check_members(value: dict[str, Any], rules: dict[str, Any], root: dict[str,
             raise RefusedCall(f"{place}.{name} is unknown")
 
 
-def _check_said(arguments: dict[str, Any], tool: ToolSpec, said: Said, used: frozenset[str]) -> None:
-    for name, field in candidates_of(tool, said, used).items():
+def _check_said(arguments: dict[str, Any], offer: Offer) -> None:
+    for name, field in offer.candidates.items():
         if name not in arguments or not field.is_grounded:
             continue
         value = arguments[name]
         text = json.dumps(value, ensure_ascii=False)
-        spoken = bool(field.phrases) and isinstance(value, str) and said.contains(value)
+        spoken = bool(field.phrases) and isinstance(value, str) and offer.said.contains(value)
         if text not in field.values and not spoken:
             raise RefusedCall(f"arguments.{name} was not said")

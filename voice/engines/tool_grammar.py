@@ -9,12 +9,10 @@ tool left there is nothing to route and the grammar is prose alone. Pure.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from voice.engines.candidates import Candidates, candidates_of
-from voice.engines.said import Said
-from voice.tooling import ToolSpec
+from voice.engines.candidates import Candidates
 
 TALK_RULES = r"""talk ::= [^{}<>`*#|~\\\[\]_\x00-\x20] plain*
 plain ::= [^{}<>`*#|~\\\[\]_\x00-\x1f]
@@ -42,42 +40,31 @@ class Grammar:
     """False: a tool has to be called."""
 
 
-def build_grammar(tools: Sequence[ToolSpec], choice: str, said: Said, used: frozenset[str] = frozenset()) -> Grammar:
-    """Return the grammar for one response.
+def build_grammar(tools: Sequence[tuple[str, Mapping[str, Candidates]]], *, talks: bool) -> Grammar:
+    """Return the grammar for one response. `tools` are names and candidates, every required one of them not empty.
 
-    `choice` is `auto`, `none` or `required`; `used` are values that may not be used again. Where a call is demanded but
-    no argument was said, the model still talks: a made-up booking is worse than a question.
+    Without tools the model talks whatever is asked: a made-up booking is worse than a question.
     """
-    rules: list[str] = []
-    names: list[str] = []
-    for tool in tools if choice != "none" else ():
-        body = _tool_rules(f"t{len(names)}", tool, candidates_of(tool, said, used))
-        if body is not None:
-            rules.append(body)
-            names.append(tool.name)
-    if not names:
+    if not tools:
         return Grammar("root ::= talk\n" + TALK_RULES, (), True)
-    call = " | ".join(f"t{index}" for index in range(len(names)))
-    talks = choice == "auto"
+    rules = [_tool_rules(f"t{index}", name, fields) for index, (name, fields) in enumerate(tools)]
+    call = " | ".join(f"t{index}" for index in range(len(tools)))
     root = f'root ::= {"talk | " if talks else ""}"{{\\"name\\": \\"" ({call})\n'
-    return Grammar(root + TALK_RULES + _FREE_RULES + "".join(rules), tuple(names), talks)
+    names = tuple(name for name, _ in tools)
+    return Grammar(root + (TALK_RULES if talks else "") + _FREE_RULES + "".join(rules), names, talks)
 
 
-def _tool_rules(rule: str, tool: ToolSpec, fields: dict[str, Candidates]) -> str | None:
-    """Return the rules of one tool, or None when it cannot be called with what was said."""
-    required = [name for name, field in fields.items() if field.required]
-    if any(fields[name].is_empty for name in required):
-        return None
+def _tool_rules(rule: str, tool: str, fields: Mapping[str, Candidates]) -> str:
     rules: list[str] = []
     keys: dict[str, str] = {}
     for index, (name, field) in enumerate(fields.items()):
         if not field.is_empty:
             keys[name] = f"{rule}v{index}"
             rules.append(_value_rules(keys[name], field))
+    required = [name for name in keys if fields[name].required]
     optional = [name for name in keys if not fields[name].required]
-    arguments = _arguments_rule(keys, required, optional)
-    head = literal(tool.name + '", "arguments": {')
-    return f'{rule} ::= {head} {arguments} "}}}}"\n' + "".join(rules)
+    head = literal(tool + '", "arguments": {')
+    return f'{rule} ::= {head} {_arguments_rule(keys, required, optional)} "}}}}"\n' + "".join(rules)
 
 
 def _arguments_rule(keys: dict[str, str], required: Sequence[str], optional: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from voice.audio.frames import CORE_RATE_HZ, HEARING_RATE_HZ, SAMPLE_BYTES, AudioFrame
 from voice.audio.resample import Resampler
@@ -23,6 +24,7 @@ _WINDOW_SAMPLES = HEARING_RATE_HZ // 50
 _SILENCE_RATIO = 0.1
 """Sound that stays 20 dB under the utterance's loudest 20 ms is silence."""
 _SILENCE_FLOOR = 60.0
+_PAUSE_SAMPLES = HEARING_RATE_HZ // 10
 _KEPT_UTTERANCES = 4
 _KEPT_TRANSCRIPTS = 64
 
@@ -47,6 +49,9 @@ class Utterance:
     """The words of the segments that are complete."""
     settled_samples: int = 0
     final: _Final | None = None
+    partial: str = ""
+    partial_samples: int = 0
+    """How much of it the partial covers."""
 
     @property
     def samples(self) -> int:
@@ -100,10 +105,12 @@ class Hearing:
         while utterance.samples - utterance.settled_samples > SEGMENT_S * HEARING_RATE_HZ:
             if not await self._settle_segment(utterance):
                 return ""
-        text = await self._models.transcribe(
-            self._session_id, _slice(utterance, utterance.settled_samples), partial=True
-        )
-        return joined([*utterance.settled, text]) if text else ""
+        samples = utterance.samples
+        unsettled = _slice(utterance, utterance.settled_samples)
+        text = await self._models.transcribe(self._session_id, unsettled, partial=True)
+        if text:
+            utterance.partial, utterance.partial_samples = joined([*utterance.settled, text]), samples
+        return utterance.partial if text else ""
 
     async def final(self, item_id: str, pcm_24k: bytes) -> str:
         """Return the words of an item; `pcm_24k` is all of its audio.
@@ -114,12 +121,16 @@ class Hearing:
         wanted = len(pcm_24k) // SAMPLE_BYTES * HEARING_RATE_HZ // CORE_RATE_HZ
         utterance = self._heard(item_id, pcm_24k, wanted)
         final = utterance.final
+        if final is None and self._partial_holds(utterance, wanted):
+            return self._keep(item_id, utterance.partial)
         if final is None or not self._still_holds(utterance, final, wanted):
             if final is not None and final.waiting == 0:
                 final.task.cancel()
             task = asyncio.create_task(self._transcribe(utterance, wanted), name=f"transcribe {item_id}")
             final = utterance.final = _Final(wanted, task)
-        text = await _shared(final)
+        return self._keep(item_id, await _shared(final))
+
+    def _keep(self, item_id: str, text: str) -> str:
         self._transcripts[item_id] = text
         while len(self._transcripts) > _KEPT_TRANSCRIPTS:
             self._transcripts.popitem(last=False)
@@ -134,10 +145,16 @@ class Hearing:
             whole = self.hear(item_id, AudioFrame(b"", CORE_RATE_HZ)) if utterance is None else utterance
             whole.pcm, whole.resampler = bytearray(), Resampler(CORE_RATE_HZ, HEARING_RATE_HZ)
             whole.settled, whole.settled_samples = [], 0
+            whole.partial, whole.partial_samples = "", 0
             whole.push(pcm_24k)
             whole.final = final
             return whole
         return utterance
+
+    def _partial_holds(self, utterance: Utterance, wanted: int) -> bool:
+        """Tell whether the last partial saw the last word end: it reached into the pause, and nothing came since."""
+        seen = utterance.partial_samples - _PAUSE_SAMPLES
+        return bool(utterance.partial) and seen > 0 and _is_silent(utterance, seen, wanted)
 
     def _still_holds(self, utterance: Utterance, final: _Final, wanted: int) -> bool:
         if final.task.done() and (final.task.cancelled() or final.task.exception() is not None):
@@ -189,11 +206,12 @@ def _slice(utterance: Utterance, start: int, stop: int | None = None) -> bytes:
     return bytes(utterance.pcm[start * SAMPLE_BYTES : None if stop is None else stop * SAMPLE_BYTES])
 
 
-def _levels(pcm: bytes) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+def _levels(pcm: bytes) -> npt.NDArray[np.float32]:
     """Return the effective value of each whole 20 ms."""
     samples = np.frombuffer(pcm, "<i2").astype(np.float32)
     whole = samples[: len(samples) // _WINDOW_SAMPLES * _WINDOW_SAMPLES].reshape(-1, _WINDOW_SAMPLES)
-    return np.sqrt((whole * whole).mean(axis=1))
+    levels: npt.NDArray[np.float32] = np.sqrt(np.mean(whole * whole, axis=1, dtype=np.float32))
+    return levels
 
 
 def _is_silent(utterance: Utterance, start: int, stop: int) -> bool:

@@ -14,7 +14,6 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from voice.errors import ModelDamaged, ModelError, ModelMissing
 from voice.models import manifest
@@ -37,12 +36,8 @@ class Progress:
     total_bytes: int
 
 
-class ShowProgress(Protocol):
-    """Called often; must be quick."""
-
-    def __call__(self, progress: Progress) -> None:
-        """Show it."""
-        ...
+ShowProgress = Callable[[Progress], None]
+"""Called often; must be quick."""
 
 
 class FetchFailed(ModelError):

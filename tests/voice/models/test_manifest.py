@@ -27,7 +27,12 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files whose digest was computed."""
     seen: list[Path] = []
     real = manifest.digest
-    monkeypatch.setattr(manifest, "digest", lambda path, progress=None: seen.append(path) or real(path, progress))
+
+    def counted(path: Path, progress: Callable[[int], None] | None = None) -> str:
+        seen.append(path)
+        return real(path, progress)
+
+    monkeypatch.setattr(manifest, "digest", counted)
     return seen
 
 

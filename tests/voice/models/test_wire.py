@@ -9,6 +9,7 @@ from voice.models.wire import (
     Cancel,
     Done,
     Failed,
+    FromHost,
     Generate,
     Load,
     Loaded,
@@ -17,6 +18,7 @@ from voice.models.wire import (
     Release,
     Sound,
     Speak,
+    ToHost,
     Transcribe,
     Unpacker,
     decode_from_host,
@@ -24,7 +26,7 @@ from voice.models.wire import (
     pack,
 )
 
-TO_HOST = [
+TO_HOST: list[ToHost] = [
     Load(HostSettings(scripted=ScriptedModels(reply="Hi")), "stt", "llm"),
     Transcribe(1, "s", b"\x00\xff", True),
     Generate(2, "s", "prompt", 10, 'root ::= "a"', ("x", "y"), 0.5),
@@ -33,7 +35,7 @@ TO_HOST = [
     Cancel(4),
     Release("s"),
 ]
-FROM_HOST = [
+FROM_HOST: list[FromHost] = [
     Loaded({"speech-to-text": 0.5}, 7),
     Piece(1, "é"),
     Sound(2, b"\x01\x02"),
