@@ -73,7 +73,7 @@ def emit(outcome: Outcome, as_json: bool) -> None:
 
 def progress(text: str) -> None:
     """Say on standard error what is being done: benches take minutes."""
-    Console(stderr=True).print(text, style="dim", highlight=False, markup=False)
+    Console(stderr=True).print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -27,6 +27,7 @@ from voice.config_file import ConfigProblems, Loaded
 from voice.embedded import EmbeddedModels
 from voice.engines.cascade import CascadeEngine, CascadeOptions
 from voice.engines.port import Engine
+from voice.engines.prompt import prefix as prompt_prefix
 from voice.engines.script import Script
 from voice.engines.scripted import ScriptedEngine
 from voice.errors import ConfigError, ModelError
@@ -118,6 +119,8 @@ class _Builder:
             self._session_limits(),
             Metrics(registry),
         )
+        if models is not None:
+            models.prompts = self._prompts(sessions)
         application = build_app(
             sessions,
             KeyRing({key.id: key.secret.get_secret_value() for key in self._config.server.keys}),
@@ -178,6 +181,14 @@ class _Builder:
             lambda session_id: CascadeEngine(models.require(), session_id, options), lambda: models.obstacle
         )
 
+    def _prompts(self, sessions: SessionManager) -> list[str]:
+        """Return the prompts that sessions with the embedded models begin with; an alias's session brings its own."""
+        return [
+            prompt_prefix(settings)
+            for agent, settings in sessions.opening_settings()
+            if not agent.bare and isinstance(self._config.engines[agent.engine], CascadeConfig)
+        ]
+
     # --- limits ---------------------------------------------------------------------------------------------
 
     def _session_limits(self) -> SessionLimits:
@@ -217,6 +228,7 @@ def host_settings(config: ModelsConfig) -> HostSettings:
         threads=config.llm_threads,
         slots=config.slots,
         context_tokens=config.context_tokens,
+        prompt_store=str(manifest.cache_dir() / "prompts"),
     )
 
 

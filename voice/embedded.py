@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections.abc import Sequence
 
 import structlog
 
@@ -21,6 +22,8 @@ class EmbeddedModels:
     def __init__(self, settings: HostSettings) -> None:
         """Nothing is started before `load`."""
         self._settings = settings
+        self.prompts: Sequence[str] = ()
+        """What sessions begin with; set before `load`, so that nobody who calls waits for it."""
         self._host: ModelHost | None = None
         self._obstacle: str | None = "The models are still being loaded."
 
@@ -43,6 +46,7 @@ class EmbeddedModels:
             host = ModelHost(self._settings)
             try:
                 await host.start()
+                await self._warm(host)
             except ModelError as error:
                 self._note(f"{error} Type: {error.command}")
             except EngineError as error:
@@ -56,6 +60,14 @@ class EmbeddedModels:
         """End the host process."""
         if self._host is not None:
             await self._host.aclose()
+
+    async def _warm(self, host: ModelHost) -> None:
+        """Have the agents' prompts in the cache, from the last run's where they are the same (7 s each else)."""
+        for prompt in dict.fromkeys(self.prompts):
+            await host.prefill("warm-up", prompt)
+        if self.prompts:
+            host.release("warm-up")
+            await host.keep_prompts()
 
     def _note(self, obstacle: str) -> None:
         if obstacle != self._obstacle:

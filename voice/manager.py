@@ -9,7 +9,7 @@ import structlog
 
 from voice.activity import ActivityService
 from voice.agent import Agent
-from voice.engines.port import Engine
+from voice.engines.port import Engine, EngineSettings
 from voice.errors import CapacityError, ContractError, EngineError, EngineUnavailable
 from voice.ids import Ids
 from voice.metrics import Metrics, SessionMeter
@@ -19,6 +19,7 @@ from voice.protocol.session_fields import ServerVad
 from voice.runner import Runner
 from voice.session.core import SessionTraits
 from voice.session.session import Session
+from voice.session.settings import engine_settings
 from voice.tooling import ServiceTools
 from voice.transport import Transport
 
@@ -88,6 +89,13 @@ class SessionManager:
     def problem(self) -> str | None:
         """Why a caller would not be served now; None when all is well."""
         return "The service is stopping." if self._is_draining else self._default.problem()
+
+    def opening_settings(self) -> list[tuple[Agent, EngineSettings]]:
+        """Return what each agent's sessions begin with, so that engines can be warmed for it."""
+        return [
+            (runtime.agent, engine_settings(_config(runtime.agent, "", 0), runtime.tools.specs()))
+            for runtime in self._agents.values()
+        ]
 
     def models(self) -> list[Agent]:
         """What `?model=` may name: agents and aliases."""
@@ -202,7 +210,8 @@ class Place:
             audio_retention_s=limits.audio_retention_s,
             input_capacity_s=limits.input_capacity_s,
         )
-        session = Session(self._config(agent), traits, self._ids)
+        expires_at = int(time.time() + limits.max_duration_s)
+        session = Session(_config(agent, self.session_id, expires_at), traits, self._ids)
         return Runner(
             session,
             engine,
@@ -213,12 +222,14 @@ class Place:
             agent_name=agent.name,
         )
 
-    def _config(self, agent: Agent) -> SessionConfig:
-        detection = ServerVad(**agent.turn_detection) if agent.turn_detection else ServerVad()
-        return SessionConfig(
-            id=self.session_id,
-            model=agent.name,
-            expires_at=int(time.time() + self._manager._limits.max_duration_s),
-            instructions=agent.instructions,
-            audio=AudioConfig(input=AudioInput(turn_detection=detection), output=AudioOutput(voice=agent.voice)),
-        )
+
+def _config(agent: Agent, session_id: str, expires_at: int) -> SessionConfig:
+    """Return the configuration that a session of this agent begins with."""
+    detection = ServerVad(**agent.turn_detection) if agent.turn_detection else ServerVad()
+    return SessionConfig(
+        id=session_id,
+        model=agent.name,
+        expires_at=expires_at,
+        instructions=agent.instructions,
+        audio=AudioConfig(input=AudioInput(turn_detection=detection), output=AudioOutput(voice=agent.voice)),
+    )

@@ -20,11 +20,21 @@ class FakeHost:
     def __init__(self, settings: HostSettings) -> None:
         self.ready = False
         self.closed = False
+        self.done: list[str] = []
 
     async def start(self) -> None:
         if self.failures:
             raise self.failures.pop(0)
         self.ready = True
+
+    async def prefill(self, session: str, prompt: str) -> None:
+        self.done.append(prompt)
+
+    def release(self, session: str) -> None:
+        self.done.append("released")
+
+    async def keep_prompts(self) -> None:
+        self.done.append("kept")
 
     async def aclose(self) -> None:
         self.closed = True
@@ -94,3 +104,14 @@ async def test_closing_ends_the_host_and_is_safe_without_one(models: Callable[..
     host = embedded.require()
     await embedded.aclose()
     assert vars(host)["closed"]
+
+
+async def test_what_sessions_begin_with_is_in_the_cache_before_anybody_calls(
+    models: Callable[..., EmbeddedModels],
+) -> None:
+    embedded = models()
+    embedded.prompts = ["one", "two", "one"]
+    await embedded.load()
+    host = embedded.require()
+    assert isinstance(host, FakeHost)
+    assert host.done == ["one", "two", "released", "kept"]

@@ -56,6 +56,20 @@ class Candidates:
         return not (self.values or self.phrases or self.free_rule)
 
     @property
+    def only_value(self) -> str | None:
+        """The one value (JSON text) that is possible, None where there is a choice.
+
+        Of a name that is several words all are taken.
+        """
+        if self.free_rule or len(self.values) + len(self.phrases) != 1:
+            return None
+        if self.values:
+            return self.values[0]
+        phrase = self.phrases[0]
+        is_name = all(phrase.may_start) and all(phrase.may_end)
+        return json.dumps(" ".join(phrase.words), ensure_ascii=False) if is_name else None
+
+    @property
     def is_grounded(self) -> bool:
         """The value comes from what was said."""
         return not self.free_rule

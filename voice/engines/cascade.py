@@ -18,7 +18,7 @@ from functools import partial
 import structlog
 
 from voice.audio.frames import HEARING_RATE_HZ, AudioFrame
-from voice.engines.model_port import Models
+from voice.engines.model_port import Finished, Models
 from voice.engines.port import (
     AudioDelta,
     Capabilities,
@@ -35,12 +35,12 @@ from voice.engines.port import (
     TranscriptionEvent,
     TranscriptionRequest,
 )
-from voice.engines.prompt import ANSWER_HEAD, STOP, TURN_END, USER_HEAD, build_prompt, prefix, words_of
+from voice.engines.prompt import STOP, TURN_END, USER_HEAD, build_prompt, prefix, words_of
 from voice.engines.routing import TALK, Route, route
 from voice.engines.speech import Speaker
 from voice.engines.stable_prefix import stable_prefix
 from voice.engines.thinking import Call, Clause, think
-from voice.engines.tool_check import CheckedCall, RefusedCall, check_call
+from voice.engines.tool_check import RefusedCall, check_call
 from voice.engines.utterance import Hearing, Utterance
 from voice.errors import EngineError
 from voice.ids import Ids
@@ -85,6 +85,7 @@ class CascadeEngine:
         """Prefill or listening: one thing at a time, and never while a response is being made."""
         self._responding = 0
         self._context: str | None = None
+        self._is_cached = True
         """The prompt up to the caller's next turn, where it is known."""
         self._partial = ("", "", 0)
         """Item, its words so far, and how many samples they cover."""
@@ -129,6 +130,9 @@ class CascadeEngine:
                     yield event
         finally:
             self._responding -= 1
+            if not self._responding and not self._is_cached and self._context is not None:
+                self._is_cached = True
+                self._start(partial(self._prefill, self._context))
             if not request.in_conversation:
                 self._models.release(self._slot(request))
 
@@ -157,15 +161,16 @@ class CascadeEngine:
             return
         transcripts = await self._transcripts(request)
         ready, plan = self._plan(request, transcripts)
-        if ready:
-            async for event in self._say(request, ready):
-                yield event
-            return
         prompt = build_prompt(
             request.settings, request.items, transcripts=transcripts, limit_chars=self._options.history_chars
         )
         if request.in_conversation:
             self._context = None
+        if ready:
+            async for event in self._say(request, ready):
+                yield event
+            self._note_context(request, prompt, ready, is_cached=False)
+            return
         async with aclosing(self._think(request, prompt, plan)) as events:
             async for event in events:
                 yield event
@@ -193,48 +198,54 @@ class CascadeEngine:
         return found
 
     async def _think(self, request: ResponseRequest, prompt: str, plan: Route) -> AsyncGenerator[ResponseEvent, None]:
+        """Answer with the model: in words, or by a call that passes its check; if it does not, in words after all."""
         settings = request.settings
-        limit = min(self._options.max_output_tokens, settings.max_output_tokens or self._options.max_output_tokens)
-        pieces = self._models.generate(
+        if (whole := plan.determined_call("")) and (events := self._call(whole, plan)):
+            for event in events:
+                yield event
+            yield EngineDone()
+            self._note_context(request, prompt, whole, is_cached=False)
+            return
+        speaker = Speaker(self._models, self._session_id, settings)
+        early, words_before = settings.output_modality == "audio", False
+        call = None
+        pieces = self._generate(request, prompt, plan)
+        async with aclosing(think(pieces, early=early, determined=plan.determined_call)) as thoughts:
+            async for thought in thoughts:
+                if isinstance(thought, Clause):
+                    async for event in self._utter(speaker, settings, thought.text, words_before=words_before):
+                        yield event
+                    words_before = True
+                elif isinstance(thought, Call):
+                    call = thought.text
+                else:
+                    reached_limit, written = thought.reached_limit, thought.text
+        events = self._call(call, plan) if call is not None and not reached_limit else []
+        if call is not None and not events and not reached_limit:
+            async with aclosing(self._think(request, prompt, TALK)) as talk:
+                async for event in talk:
+                    yield event
+            return
+        self._note_context(request, prompt, written)
+        for event in events:
+            yield event
+        yield EngineDone("max_output_tokens" if reached_limit else "completed")
+
+    def _generate(self, request: ResponseRequest, prompt: str, plan: Route) -> AsyncGenerator[str | Finished, None]:
+        own_limit = self._options.max_output_tokens
+        return self._models.generate(
             self._slot(request),
             prompt,
-            max_tokens=limit,
+            max_tokens=min(own_limit, request.settings.max_output_tokens or own_limit),
             grammar=plan.grammar.gbnf,
             stop=STOP,
             temperature=self._options.temperature,
         )
-        speaker = Speaker(self._models, self._session_id, settings)
-        call: Call | None = None
-        async with aclosing(think(pieces, early=settings.output_modality == "audio")) as thoughts:
-            spoken_before = False
-            async for thought in thoughts:
-                if isinstance(thought, Clause):
-                    async for event in self._utter(speaker, settings, thought.text, spoken_before=spoken_before):
-                        yield event
-                    spoken_before = True
-                elif isinstance(thought, Call):
-                    call = thought
-                else:
-                    end = thought
-        if call is None or end.reached_limit:
-            self._note_context(request, prompt, end.text)
-            yield EngineDone("max_output_tokens" if end.reached_limit else "completed")
-            return
-        checked = self._check(call, plan)
-        if checked is None:
-            async with aclosing(self._think(request, prompt, TALK)) as events:
-                async for event in events:
-                    yield event
-            return
-        self._note_context(request, prompt, call.text)
-        for event in self._call_events(checked):
-            yield event
-        yield EngineDone()
 
     async def _utter(
-        self, speaker: Speaker, settings: EngineSettings, clause: str, *, spoken_before: bool
+        self, speaker: Speaker, settings: EngineSettings, clause: str, *, words_before: bool
     ) -> AsyncGenerator[ResponseEvent, None]:
-        yield TextDelta(f" {clause}" if spoken_before else clause)
+        yield TextDelta(f" {clause}" if words_before else clause)
         if settings.output_modality == "audio":
             async with aclosing(speaker.speak(clause)) as frames:
                 async for frame in frames:
@@ -243,19 +254,18 @@ class CascadeEngine:
     async def _say(self, request: ResponseRequest, words: str) -> AsyncGenerator[ResponseEvent, None]:
         """Speak words that are given."""
         speaker = Speaker(self._models, self._session_id, request.settings)
-        async with aclosing(self._utter(speaker, request.settings, words, spoken_before=False)) as events:
+        async with aclosing(self._utter(speaker, request.settings, words, words_before=False)) as events:
             async for event in events:
                 yield event
         yield EngineDone()
 
-    def _check(self, call: Call, plan: Route) -> CheckedCall | None:
+    def _call(self, text: str, plan: Route) -> list[ResponseEvent]:
+        """Return the events of a call, none if it may not be made."""
         try:
-            return check_call(call.text, plan.offers)
+            call = check_call(text, plan.offers)
         except RefusedCall as error:
             log.info("tool call refused", session=self._session_id, why=str(error))
-            return None
-
-    def _call_events(self, call: CheckedCall) -> list[ResponseEvent]:
+            return []
         call_id = self._ids.mint("call")
         return [
             ToolCallStarted(call_id, call.name),
@@ -267,9 +277,11 @@ class CascadeEngine:
         """An answer beside the conversation must not push the conversation out of its cache."""
         return self._session_id if request.in_conversation else f"{self._session_id}/{request.response_id}"
 
-    def _note_context(self, request: ResponseRequest, prompt: str, written: str) -> None:
-        if request.in_conversation and prompt.endswith(ANSWER_HEAD):
+    def _note_context(self, request: ResponseRequest, prompt: str, written: str, *, is_cached: bool = True) -> None:
+        """Remember what the next prompt will begin with; what the model has not seen yet is worked in meanwhile."""
+        if request.in_conversation:
             self._context = prompt + written + TURN_END
+            self._is_cached = is_cached
 
     # --- Meanwhile ------------------------------------------------------------------------------------------------
 

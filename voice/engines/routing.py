@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from voice.engines.candidates import Candidates, candidates_of, content_stems, stem
 from voice.engines.port import EngineSettings
-from voice.engines.prompt import words_of
+from voice.engines.prompt import call_text, words_of
 from voice.engines.said import STOPWORDS, Said
 from voice.engines.tool_grammar import Grammar, build_grammar
 from voice.session.items import Item, Message, ToolCall
@@ -57,6 +57,17 @@ class Offer:
         """Every required value was said."""
         return all(not field.is_empty for field in self.candidates.values() if field.required)
 
+    def only_call(self) -> str | None:
+        """Return the call in the model's own form, if the words leave no choice."""
+        pairs = []
+        for name, field in self.candidates.items():
+            if field.is_empty and not field.required:
+                continue
+            if field.only_value is None:
+                return None
+            pairs.append(f"{json.dumps(name)}: {field.only_value}")
+        return call_text(self.tool.name, f"{{{', '.join(pairs)}}}")
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -67,6 +78,20 @@ class Route:
     """The tools that may be called."""
     question: str = ""
     """Not empty: ask this, word for word, instead of thinking."""
+
+    def determined_call(self, written: str) -> str | None:
+        """Return the whole call once what the model has written leaves no choice; it need not write the rest.
+
+        Nothing written yet leaves none where a call is demanded and only one is possible.
+        """
+        if self.grammar.talks and not written.startswith("{"):
+            return None
+        fitting = []
+        for offer in self.offers:
+            head = f'{{"name": {json.dumps(offer.tool.name)}'
+            if head.startswith(written) or written.startswith(head):
+                fitting.append(offer)
+        return fitting[0].only_call() if len(fitting) == 1 else None
 
 
 TALK = Route(build_grammar((), talks=True))

@@ -1,7 +1,7 @@
 """Lets the language model think in a task of its own, so that speaking one clause and thinking of the next overlap."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -38,15 +38,21 @@ class End:
 
 Thought = Clause | Call | End
 
+Determined = Callable[[str], str | None]
+"""Gives the whole call from its beginning, where there is only one; None where the model has to go on."""
 
-async def think(pieces: AsyncGenerator[str | Finished, None], *, early: bool) -> AsyncGenerator[Thought, None]:
+
+async def think(
+    pieces: AsyncGenerator[str | Finished, None], *, early: bool, determined: Determined
+) -> AsyncGenerator[Thought, None]:
     """Yield a generation's clauses as they are complete, or its call; then the end. Use it under `aclosing`.
 
-    `early`: the first clause is to come soon. Leaving early cancels the generation before this returns.
+    `early`: the first clause is to come soon. `determined` completes a call from its beginning. Leaving early cancels
+    the generation before this returns.
     Raises: what the generation raises.
     """
     queue: asyncio.Queue[Thought | Exception] = asyncio.Queue(_AHEAD_CLAUSES)
-    task = asyncio.create_task(_run(pieces, queue, early=early), name="think")
+    task = asyncio.create_task(_run(_thoughts(pieces, early, determined), queue), name="think")
     try:
         while True:
             thought = await queue.get()
@@ -60,18 +66,18 @@ async def think(pieces: AsyncGenerator[str | Finished, None], *, early: bool) ->
         await asyncio.wait({task})
 
 
-async def _run(
-    pieces: AsyncGenerator[str | Finished, None], queue: asyncio.Queue[Thought | Exception], *, early: bool
-) -> None:
+async def _run(source: AsyncGenerator[Thought, None], queue: asyncio.Queue[Thought | Exception]) -> None:
     try:
-        async with aclosing(_thoughts(pieces, early=early)) as thoughts:
+        async with aclosing(source) as thoughts:
             async for thought in thoughts:
                 await queue.put(thought)
     except Exception as error:  # noqa: BLE001 -- raised again by `think`, in the task that asked
         await queue.put(error)
 
 
-async def _thoughts(pieces: AsyncGenerator[str | Finished, None], *, early: bool) -> AsyncGenerator[Thought, None]:
+async def _thoughts(
+    pieces: AsyncGenerator[str | Finished, None], early: bool, determined: Determined
+) -> AsyncGenerator[Thought, None]:
     spoken, cutter = SpokenFilter(), ClauseCutter(early=early)
     written = ""
     reached_limit = False
@@ -79,6 +85,9 @@ async def _thoughts(pieces: AsyncGenerator[str | Finished, None], *, early: bool
         async for piece in pieces:
             if isinstance(piece, str):
                 written += piece
+                if written.lstrip().startswith("{") and (call := determined(written.strip())):
+                    written = call
+                    break
                 # A grammar lets nothing but a call begin with a brace.
                 if written.lstrip() and not written.lstrip().startswith("{"):
                     fresh = spoken.feed(piece if written.lstrip() != piece.lstrip() else piece.lstrip())

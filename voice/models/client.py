@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
@@ -24,6 +25,7 @@ import structlog
 
 from voice.errors import EngineError, EngineOverloaded, EngineUnavailable
 from voice.models.manifest import find
+from voice.models.prefixes import copy_prefixes
 from voice.models.process import HostProcess
 from voice.models.settings import HostSettings
 from voice.models.wire import (
@@ -113,6 +115,8 @@ class ModelHost:
         """
         load = await asyncio.to_thread(self._find_models)
         self._folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="voice-prompts-")
+        if load.settings.prompt_store:
+            await asyncio.to_thread(copy_prefixes, Path(load.settings.prompt_store), Path(self._folder))
         load = Load(replace(load.settings, prompt_cache_dir=self._folder), load.speech_to_text, load.language_model)
         try:
             await self._spawn(load)
@@ -120,6 +124,15 @@ class ModelHost:
             await self.aclose()
             raise
         self._supervisor = asyncio.create_task(self._supervise(load), name="model-host")
+
+    async def keep_prompts(self) -> None:
+        """Let the prefixes computed so far outlive the service, so that its next start need not compute them.
+
+        To be called before the first caller: prefixes of sessions hold what clients wrote.
+        """
+        store = self._settings.prompt_store
+        if store and self._folder:
+            await asyncio.to_thread(copy_prefixes, Path(self._folder), Path(store))
 
     async def aclose(self) -> None:
         """End the host and wait for its end. Requests under way raise EngineUnavailable. Safe to call twice."""

@@ -13,6 +13,7 @@ import secrets
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,7 +79,9 @@ class LanguageModel:
         self._prefixes = (
             None
             if prefix_dir is None
-            else Prefixes(prefix_dir, SlotFiles(self._server.listening_address, key), model=f"{path}:{context_tokens}")
+            else Prefixes(
+                prefix_dir, SlotFiles(self._server.listening_address, key), model=_state_key(path, context_tokens)
+            )
         )
         self.generate("", WARM_UP_PROMPT, max_tokens=2, emit=lambda _: None)
         self.release("")
@@ -216,3 +219,9 @@ def _params(xllamacpp: Any, path: Path, threads: int, slots: int, context_tokens
     params.endpoint_slots = False
     params.verbosity = 0
     return params
+
+
+def _state_key(path: Path, context_tokens: int) -> str:
+    """What a saved state depends on beside its prompt: the model's file, the length of a slot, the runtime."""
+    stat = path.stat()
+    return f"{path}:{stat.st_size}:{stat.st_mtime_ns}:{context_tokens}:{version('xllamacpp')}"

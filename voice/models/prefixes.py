@@ -1,11 +1,12 @@
 """Computed prompt prefixes on disk: found by their text, a few of them, the least recently used go first.
 
 They hold what an agent is told at the start, never a conversation. The folder is private to the user and ends with the
-service.
+service; the prefixes of the configured agents are copied to one that stays.
 """
 
 import hashlib
 import os
+import shutil
 import threading
 import urllib.error
 import urllib.request
@@ -20,6 +21,25 @@ _MIN_TOKENS = 96
 """A shorter prefix is computed about as fast as a file is read."""
 _TIMEOUT_S = 5.0
 _INDEX = "index.json"
+
+
+def copy_prefixes(source: Path, target: Path) -> None:
+    """Copy saved prefixes into another private folder, made if need be; nothing happens where there are none.
+
+    A file is there whole or not at all, and the index comes last: two services may share a folder.
+    """
+    if not (source / _INDEX).exists():
+        return
+    target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in (*source.glob("*.state"), source / _INDEX):
+        if path.name == _INDEX or not (target / path.name).exists():
+            scratch = target / f"{path.name}.{os.getpid()}"
+            shutil.copyfile(path, scratch)
+            os.replace(scratch, target / path.name)
+    kept = {path.name for path in source.glob("*.state")}
+    for path in target.glob("*.state"):
+        if path.name not in kept:
+            path.unlink(missing_ok=True)
 
 
 class SlotStates(Protocol):

@@ -52,6 +52,8 @@ class HostSettings:
     load_timeout_s: float = 120.0
     scripted: ScriptedModels | None = None
     """Set: no real model is loaded."""
+    prompt_store: str = ""
+    """Folder of computed prompt prefixes that outlive the service, see `ModelHost.keep_prompts`. Empty: none do."""
     prompt_cache_dir: str = field(default="", repr=False)
     """Where computed prompt prefixes are kept; the client sets it to a folder of its own that ends with it."""
 

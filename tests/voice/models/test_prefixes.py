@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from voice.models.prefixes import Prefixes
+from voice.models.prefixes import Prefixes, copy_prefixes
 
 
 class States:
@@ -88,3 +88,27 @@ def test_a_damaged_index_is_an_empty_one(states: States) -> None:
     prefixes(states).save(0, "You are", 200)
     (states.folder / "index.json").write_text("{")
     assert prefixes(states).restore(0, "You are") == ""
+
+
+def test_prefixes_outlive_the_service_in_a_private_folder(states: States, tmp_path: Path) -> None:
+    prefixes(states).save(0, "You are a receptionist.", 300)
+    store, next_run = tmp_path / "store", tmp_path / "next"
+    copy_prefixes(tmp_path, store)
+    assert store.stat().st_mode & 0o077 == 0
+    copy_prefixes(store, next_run)
+    kept = prefixes(States(next_run))
+    assert kept.restore(1, "You are a receptionist. Hello") == "You are a receptionist."
+
+
+def test_a_store_keeps_no_prefix_that_is_gone(states: States, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    kept = prefixes(states)
+    for index in range(10):
+        kept.save(0, f"Agent {index}.", 300)
+        copy_prefixes(tmp_path, store)
+    assert len(list(store.glob("*.state"))) == len(list(tmp_path.glob("*.state"))) < 10
+
+
+def test_an_empty_store_is_no_obstacle(tmp_path: Path) -> None:
+    copy_prefixes(tmp_path / "nothing", tmp_path / "next")
+    assert not (tmp_path / "next").exists()
