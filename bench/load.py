@@ -6,7 +6,7 @@ standard input ends. Messages are made beforehand and never parsed here: the gen
 
     lateness of a reply frame
       relay     arrival - moment its frame was sent
-      service   arrival - its place on the 20 ms grid of its response; the grid is laid through the earliest frame.
+      service   arrival - its place on the 100 ms grid of its response; the grid is laid through the earliest frame.
                 What the engine made while the silence was still being judged is due when the response is created.
 """
 
@@ -23,6 +23,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from bench.harness import percentile, say
+from bench.scripts import REPLY_MS
 from voice.audio.frames import CORE_RATE_HZ
 
 FRAME_S = 0.02
@@ -30,7 +31,9 @@ FRAME_BYTES = CORE_RATE_HZ * 2 // 50
 CYCLE_FRAMES = 300
 """Six seconds: about two of speech, a pause in which the answer comes."""
 
-SPEECH = "Good evening, I would like to know a little more about that."
+REPLY_S = REPLY_MS / 1000
+
+SPEECH = "I would like to know a little more about that please."
 _AUDIO = '"response.output_audio.delta"'
 _RESPONSE = '"response_id":"'
 
@@ -134,11 +137,11 @@ def lateness_s(tally: Tally, since_s: float, until_s: float) -> list[float]:
     """Return how late each reply frame came that was watched."""
     late = list(tally.echo_s)
     for response_id, arrivals in tally.arrivals.items():
-        origin_s = min(at_s - number * FRAME_S for number, at_s in enumerate(arrivals))
+        origin_s = min(at_s - number * REPLY_S for number, at_s in enumerate(arrivals))
         released_s = tally.created_s.get(response_id, 0.0)
         for number, at_s in enumerate(arrivals):
             if since_s <= at_s <= until_s:
-                late.append(at_s - max(released_s, origin_s + number * FRAME_S))
+                late.append(at_s - max(released_s, origin_s + number * REPLY_S))
     return late
 
 

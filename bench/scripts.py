@@ -1,12 +1,15 @@
-"""The dialogues that the scripted engine speaks in the benches: in real time, a frame each 20 ms."""
+"""The dialogues that the scripted engine speaks in the benches, in real time."""
 
-SHORT_ANSWER = """
+REPLY_MS = 100
+"""Length of a reply frame of the short answer: engines speak in runs of 50 to 250 ms."""
+
+SHORT_ANSWER = f"""
 speed: real_time
-chunk_ms: 20
+chunk_ms: {REPLY_MS}
 transcripts: [I would like to know a little more about that]
 turns:
   - reply:
-      - {say: "Gladly: this is an answer of about two and a half seconds.", audio_ms: 2500}
+      - {{say: "Gladly: this is an answer of about two and a half seconds.", audio_ms: 2500}}
 """
 
 LONG_ANSWER = """

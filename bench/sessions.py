@@ -1,7 +1,8 @@
 """What a session costs: N WebSocket sessions at 50 frames a second beside a bare relay in the same run.
 
-The service runs the scripted engine in real time with voice activity detection on; server and load generator have a
-core each where the machine has two. CPU is that of the server process and its children over the watched seconds.
+The relay runs twice: on asyncio's own event loop, as `websockets` comes, and on uvloop, which the service uses. The
+service runs the scripted engine in real time with voice activity detection on; server and load generator have a core
+each where the machine has two. CPU is that of the server process and its children over the watched seconds.
 """
 
 import json
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.harness import Outcome, emit, look_at, parser, pin, progress, scripted_service
-from bench.scripts import SHORT_ANSWER
+from bench.scripts import REPLY_MS, SHORT_ANSWER
 from voice.talk.service import free_port
 
 SERVER_CPU, LOAD_CPU = 1, 0
@@ -22,6 +23,9 @@ SETTLE_S = 8.0
 """A cycle and more before anything is counted: every session has spoken and heard once."""
 
 WARM_SESSIONS = 4
+
+RELAYS = ("asyncio", "uvloop")
+"""The event loops of the yardstick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +45,21 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--sessions", type=int, default=100, help="how many at once")
     options.add_argument("--seconds", type=float, default=30, help="how long to watch")
-    options.add_argument("--relay-loop", choices=("uvloop", "asyncio"), default="uvloop", help="the relay's event loop")
-    options.add_argument("--rounds", type=int, default=2, help="relay and service in turn, so many times")
+    options.add_argument("--rounds", type=int, default=2, help="relays and service in turn, so many times")
     given = options.parse_args()
-    bare, own = [], []
+    bare: dict[str, list[Run]] = {loop: [] for loop in RELAYS}
+    own: list[Run] = []
     for number in range(1, given.rounds + 1):
-        with relay(given.relay_loop) as (pid, url):
-            progress(f"round {number}: bare relay …")
-            bare.append(measure(pid, url, given.sessions, given.seconds, is_relay=True))
+        for loop, runs in bare.items():
+            with relay(loop) as (pid, url):
+                progress(f"round {number}: bare relay on {loop} …")
+                runs.append(measure(pid, url, given.sessions, given.seconds, is_relay=True))
         with scripted_service(SHORT_ANSWER, cpu=SERVER_CPU) as service:
             progress(f"round {number}: service …")
             url = f"{service.url}?model=bench"
             own.append(measure(service.pid, url, given.sessions, given.seconds, is_relay=False))
-    emit(outcome_of(together(bare), together(own), given.sessions, given.seconds), given.json)
+    relays = {loop: together(runs) for loop, runs in bare.items()}
+    emit(outcome_of(relays, together(own), given.sessions, given.seconds), given.json)
 
 
 def together(runs: list[Run]) -> Run:
@@ -133,32 +139,36 @@ def finish(load: subprocess.Popen[str]) -> dict[str, Any]:
     return found
 
 
-def outcome_of(bare: Run, own: Run, sessions: int, seconds: float) -> Outcome:
-    """Make the table: the relay, the service, and what lies between."""
+def outcome_of(relays: dict[str, Run], own: Run, sessions: int, seconds: float) -> Outcome:
+    """Make the table: the relays, the service, and what lies between."""
     columns = ("", "CPU ms/session-s", "reply late p50 ms", "p99 ms", "max ms", "frames in", "out", "KB/session")
     outcome = Outcome(f"{sessions} sessions, 50 frames a second, {seconds:.0f} s", columns)
-    for name, run in (("bare websockets relay", bare), ("service, VAD on", own)):
+    named = {f"bare websockets relay, {loop}": run for loop, run in relays.items()}
+    for name, run in (*named.items(), ("service, VAD on", own)):
         load = run.load
         memory = (run.full_bytes - run.empty_bytes) / sessions / 1024
         late = (load["late_p50_ms"], load["late_p99_ms"], load["late_max_ms"])
         outcome.rows.append((name, round(run.cpu_ms, 3), *late, load["sent"], load["received"], memory))
-        outcome.figures["relay" if run is bare else "service"] = {
+        outcome.figures["service" if run is own else name] = {
             "cpu_ms_per_session_s": run.cpu_ms,
             "memory_kb_per_session": memory,
             **load,
         }
-    ratio = own.cpu_ms / bare.cpu_ms if bare.cpu_ms else 0.0
+    for loop, run in relays.items():
+        ratio = own.cpu_ms / run.cpu_ms if run.cpu_ms else 0.0
+        outcome.figures[f"ratio_{loop}"] = ratio
+        outcome.rows.append((f"service / relay, {loop}", round(ratio, 2), None, None, None, None, None, None))
     buffered_kb = _buffered_kb(own)
     memory_kb = (own.full_bytes - own.empty_bytes) / sessions / 1024
-    outcome.figures |= {"ratio": ratio, "buffered_audio_kb": buffered_kb / sessions, "sessions": sessions}
+    outcome.figures |= {"buffered_audio_kb": buffered_kb / sessions, "sessions": sessions}
     outcome.figures["beside_audio_kb_per_session"] = memory_kb - buffered_kb / sessions
-    outcome.rows.append(("service / relay", round(ratio, 2), None, None, None, None, None, None))
     outcome.notes += [
         f"{own.load['answers']} answers were spoken, {own.load['lost']} connections lost; "
         f"the generator itself was late by {own.load['generator_late_p99_ms']:.1f} ms at p99",
         f"of the memory, {buffered_kb / sessions:.0f} KB a session are audio that the conversation keeps (24 kHz); "
         f"beside it {memory_kb - buffered_kb / sessions:.0f} KB",
-        "late: relay, echo delay; service, behind the 20 ms grid through the earliest frame of its answer",
+        f"late: relay, echo delay; service, behind the {REPLY_MS} ms grid through the earliest frame of its answer; "
+        "what was made while the silence was judged is due at response.created",
     ]
     return outcome
 
@@ -173,7 +183,7 @@ def _buffered_kb(run: Run) -> float:
         recording.speech_end_ms - recording.speech_start_ms
     ) + 800  # prefix padding and the silence that ends it
     turns = run.load["events"].get("input_audio_buffer.committed", 0)
-    return float((turns * heard_ms * 48 + run.load["audio_frames_ever"] * 20 * 48) / 1024)
+    return float((turns * heard_ms * 48 + run.load["audio_frames_ever"] * REPLY_MS * 48) / 1024)
 
 
 if __name__ == "__main__":

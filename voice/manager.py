@@ -20,7 +20,7 @@ from voice.runner import Runner
 from voice.session.core import SessionTraits
 from voice.session.session import Session
 from voice.session.settings import engine_settings
-from voice.tooling import ServiceTools
+from voice.tooling import RemoteTools, ServiceTools
 from voice.transport import Transport
 
 _log = structlog.get_logger(__name__)
@@ -44,6 +44,16 @@ class AgentRuntime:
 
 
 @dataclass(frozen=True, slots=True)
+class McpService:
+    """Lets clients name MCP servers in their sessions (contract 4.11)."""
+
+    open: Callable[[str], RemoteTools]
+    """Takes the session's id; the runner closes what it returns."""
+    auto_continue: bool = False
+    """See `SessionTraits.mcp_auto_continue`."""
+
+
+@dataclass(frozen=True, slots=True)
 class SessionLimits:
     """Bounds, of the service and of each session."""
 
@@ -63,13 +73,18 @@ class SessionManager:
         activity: ActivityService,
         limits: SessionLimits,
         metrics: Metrics,
+        mcp: McpService | None = None,
     ) -> None:
-        """`default` names the agent that answers when a client names none; it must be in `agents`."""
+        """`default` names the agent that answers when a client names none; it must be in `agents`.
+
+        Without `mcp`, a client that names an MCP server is refused.
+        """
         self._agents = dict(agents)
         self._default = self._agents[default]
         self._activity = activity
         self._limits = limits
         self._metrics = metrics
+        self._mcp = mcp
         self._places: set[Place] = set()
         self._is_draining = False
         self._is_empty = asyncio.Event()
@@ -199,7 +214,7 @@ class Place:
         await transport.aclose(TRY_AGAIN_LATER, error.message[:100])
 
     def _make_runner(self, transport: Transport) -> Runner:
-        agent, limits = self._runtime.agent, self._manager._limits
+        agent, limits, mcp = self._runtime.agent, self._manager._limits, self._manager._mcp
         engine = self._runtime.make_engine(self.session_id)
         traits = SessionTraits(
             capabilities=engine.capabilities,
@@ -209,6 +224,8 @@ class Place:
             max_duration_s=limits.max_duration_s,
             audio_retention_s=limits.audio_retention_s,
             input_capacity_s=limits.input_capacity_s,
+            serves_mcp=mcp is not None,
+            mcp_auto_continue=mcp is not None and mcp.auto_continue,
         )
         expires_at = int(time.time() + limits.max_duration_s)
         session = Session(_config(agent, self.session_id, expires_at), traits, self._ids)
@@ -220,6 +237,7 @@ class Place:
             self._runtime.tools,
             SessionMeter(self._manager._metrics),
             agent_name=agent.name,
+            remote=mcp.open(self.session_id) if mcp is not None else None,
         )
 
 

@@ -9,8 +9,8 @@ Effects are performed in order and without an await; what they start runs as nam
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Callable
+from contextlib import aclosing
 from typing import Any
 
 from voice.activity import ActivityService
@@ -19,7 +19,7 @@ from voice.errors import EngineError, EngineProtocolError
 from voice.metrics import SessionMeter
 from voice.session import effects as do
 from voice.session.session import Session
-from voice.tooling import ServiceTools, ToolContext
+from voice.tooling import RemoteTools, ServiceTools, ToolContext, ToolResult
 from voice.transport import Transport
 
 
@@ -36,13 +36,16 @@ class Runner:
         meter: SessionMeter,
         *,
         agent_name: str = "",
+        remote: RemoteTools | None = None,
     ) -> None:
+        """`remote` reaches the MCP servers of this session; None goes with `SessionTraits.serves_mcp=False`."""
         self._session = session
         self._engine = engine
         self._transport = transport
         self._tools = tools
         self._meter = meter
         self._agent_name = agent_name
+        self._remote = remote
         self._voice = activity.open_stream(self._receive_voice_activity)
         self._pending: deque[do.Effect] = deque()
         self._is_performing = False
@@ -69,6 +72,8 @@ class Runner:
             do.DropAudio: lambda effect: engine.drop(effect.item_id),
             do.ConfigureEngine: lambda _: engine.configure(session.engine_settings),
             do.RunTool: lambda effect: self._spawn(effect.call_id, self._run_tool(effect)),
+            do.ListMcpTools: lambda effect: self._spawn(effect.list_id, self._list_mcp_tools(effect)),
+            do.RunMcpTool: lambda effect: self._spawn(effect.call_id, self._run_mcp_tool(effect)),
             do.CancelTool: lambda effect: self._cancel(effect.call_id),
             do.CloseSession: lambda effect: self.stop(effect.code, effect.reason),
         }
@@ -96,6 +101,8 @@ class Runner:
                 self._timer.cancel()
             self._voice.close()
             await self._engine.aclose()
+            if self._remote is not None:
+                await self._remote.aclose()
         await self._transport.aclose(self._close_code, self._close_reason)
 
     def stop(self, code: int = 1000, reason: str = "") -> None:
@@ -120,29 +127,30 @@ class Runner:
             self._feed(self._session.receive_drained(await self._transport.wait_drained()))
 
     def _receive_voice_activity(self, probability: float, window_start: int, window_end: int) -> None:
-        with self._guarded():
+        try:
             self._feed(self._session.receive_voice_activity(probability, window_start, window_end))
+        except Exception as error:  # noqa: BLE001 - raised again by `run`
+            self._fail(error)
 
     def _receive_timer(self) -> None:
         self._timer = None
-        with self._guarded():
-            self._feed(self._session.handle_timer(asyncio.get_running_loop().time()))
-
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """Callbacks run outside the TaskGroup: a fault of ours in one ends the session as it would from a task."""
         try:
-            yield
+            self._feed(self._session.handle_timer(asyncio.get_running_loop().time()))
+            self._set_timer()
         except Exception as error:  # noqa: BLE001 - raised again by `run`
-            self._fault = error
-            self.stop()
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """Callbacks run outside the TaskGroup: a fault of ours in one ends the session as it would from a task."""
+        self._fault = error
+        self.stop()
 
     # --- Performing -----------------------------------------------------------------------------------------------
 
     def _feed(self, effects: list[do.Effect]) -> None:
         """Perform effects behind all that are waiting: what a flush reports comes after the events it goes with."""
-        if self._over.is_set():
-            return
+        if not effects or self._over.is_set():
+            return  # most verdicts on voice change nothing
         self._pending.extend(effects)
         if self._is_performing:
             return
@@ -218,6 +226,21 @@ class Runner:
 
     async def _run_tool(self, effect: do.RunTool) -> None:
         context = ToolContext(self._session.config.id, self._agent_name, self._session.said)
-        result = await self._tools.run(effect.name, effect.arguments, context)
+        self._end_tool(effect.call_id, await self._tools.run(effect.name, effect.arguments, context))
+
+    async def _list_mcp_tools(self, effect: do.ListMcpTools) -> None:
+        listing = await self._servers.list_tools(effect.list_id, effect.server)
+        self._feed(self._session.receive_mcp_tools(effect.list_id, listing))
+
+    async def _run_mcp_tool(self, effect: do.RunMcpTool) -> None:
+        self._end_tool(effect.call_id, await self._servers.call(effect.list_id, effect.name, effect.arguments))
+
+    @property
+    def _servers(self) -> RemoteTools:
+        if self._remote is None:
+            raise RuntimeError("a session that serves MCP runs with `remote`")
+        return self._remote
+
+    def _end_tool(self, call_id: str, result: ToolResult) -> None:
         self._meter.metrics.tool_calls.labels("failed" if result.failed else "completed").inc()
-        self._feed(self._session.receive_tool_output(effect.call_id, result))
+        self._feed(self._session.receive_tool_output(call_id, result))

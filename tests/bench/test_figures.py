@@ -19,12 +19,12 @@ def test_percentiles_are_values_that_were_seen() -> None:
 
 
 def test_reply_frames_are_late_against_the_grid_of_their_earliest() -> None:
-    tally = Tally(arrivals={"r1": [1.005, 1.020, 1.045, 1.060]})
+    tally = Tally(arrivals={"r1": [1.005, 1.100, 1.205, 1.300]})
     assert lateness_s(tally, 0, 10) == pytest.approx([0.005, 0.0, 0.005, 0.0])
 
 
 def test_what_was_made_before_the_turn_was_decided_is_due_with_the_response() -> None:
-    tally = Tally(arrivals={"r1": [1.001, 1.002, 1.003, 1.023]}, created_s={"r1": 1.0})
+    tally = Tally(arrivals={"r1": [1.001, 1.002, 1.003, 1.103]}, created_s={"r1": 1.0})
     assert lateness_s(tally, 0, 10) == pytest.approx([0.001, 0.002, 0.0, 0.0])
 
 

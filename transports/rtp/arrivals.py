@@ -11,6 +11,8 @@ _BIN_MS = 5.0
 _FORGET = 0.996  # a weight of 1/e after 250 packets: 5 s at 20 ms each
 _SHARE = 0.97
 _WINDOW_MS = 3000.0
+_QUANTILE_EVERY = 5  # packets
+_AHEAD_FADE_MS = 0.05  # a packet
 
 
 class ArrivalModel:
@@ -26,6 +28,8 @@ class ArrivalModel:
         self._least_now_ms = self._least_before_ms = math.inf  # of the running and of the last window
         self._window_ends_ms = -math.inf
         self._quantile_ms = 0.0
+        self._until_quantile = 0
+        self._ahead_ms = 0.0
         self.target_ms = min_ms
         """Delay behind the base that is aimed at."""
 
@@ -37,14 +41,18 @@ class ArrivalModel:
             self._window_ends_ms = arrival_ms + _WINDOW_MS
         self._least_now_ms = min(self._least_now_ms, transit_ms)
         self._base_ms = min(self._least_now_ms, self._least_before_ms)
-        late_bin = min(len(self._bins) - 1, int((transit_ms - self._base_ms) / _BIN_MS))
-        self._bins[late_bin] += self._weight
+        lateness_ms = transit_ms - self._base_ms
+        if lateness_ms > self._max_ms:
+            return  # an outage: no delay that is allowed would have helped, so it is no reason for more
+        self._bins[int(lateness_ms / _BIN_MS)] += self._weight
         self._total += self._weight
         self._weight /= _FORGET
         if self._weight > 1e100:
             self._bins = [value / self._weight for value in self._bins]
             self._total, self._weight = self._total / self._weight, 1.0
-        self._quantile_ms = self._quantile()
+        self._until_quantile -= 1
+        if self._until_quantile < 0:
+            self._until_quantile, self._quantile_ms = _QUANTILE_EVERY, self._quantile()
 
     def _quantile(self) -> float:
         wanted, reached = self._total * _SHARE, 0.0
@@ -55,8 +63,12 @@ class ArrivalModel:
         return self._max_ms
 
     def aim(self, pending_ms: float) -> None:
-        """Set the target for a listener who takes packets `pending_ms` before they are heard."""
-        self.target_ms = max(self._min_ms, min(self._max_ms, self._quantile_ms + pending_ms))
+        """Set the target for a listener who takes packets `pending_ms` before they are heard.
+
+        That differs from packet to packet where they are not as long as the listener's frames: the most counts, fading.
+        """
+        self._ahead_ms = max(pending_ms, self._ahead_ms - _AHEAD_FADE_MS)
+        self.target_ms = max(self._min_ms, min(self._max_ms, self._quantile_ms + self._ahead_ms))
 
     def lateness_ms(self, now_ms: float, media_ms: float) -> float:
         """Return how far `now` is behind the moment at which an undelayed packet of that media time comes."""

@@ -52,8 +52,10 @@ class JitterSettings:
     max_ms: float = 120.0
     frame_ms: float = 20.0
     """What one concealment lasts, and the packet length assumed until packets tell theirs."""
-    tolerance_ms: float = 12.0
-    """Excess that is left alone."""
+    shrink_above_ms: float = 12.0
+    """Excess that is left alone: a little more delay hurts nobody."""
+    stretch_below_ms: float = -3.0
+    """Excess from which on packets would soon be missed."""
 
 
 class Put(Enum):
@@ -158,6 +160,7 @@ class JitterBuffer:
         self._cursor = 0
         self._is_running = False  # False: silence until the head is due
         self._waited_ms = 0.0
+        self._held = 0  # clock units concealed while the cursor stood still
 
     @property
     def target_ms(self) -> float:
@@ -224,7 +227,7 @@ class JitterBuffer:
         # One turn above zero: what came before the first packet stays positive when unwrapped.
         self._newest_sequence = packet.sequence + 0x10000
         self._newest_media = packet.timestamp + 0x1_0000_0000
-        self._last_sequence = self._newest_sequence - 1
+        self._last_sequence = self._newest_sequence - _MAX_MISORDER  # one that the first overtook is welcome
         self._cursor = self._newest_media
         self._insert(packet, self._newest_sequence, self._newest_media, arrival_ms)
 
@@ -238,7 +241,7 @@ class JitterBuffer:
             self.counts.duplicate += 1
             return Put.DUPLICATE
         self._arrivals.receive(arrival_ms, media_ms)
-        if self._is_running and (sequence <= self._last_sequence or media < self._cursor):
+        if sequence <= self._last_sequence or (self._is_running and media < self._cursor):
             self.counts.late += 1
             return Put.LATE
         if at < len(self._entries):
@@ -271,14 +274,12 @@ class JitterBuffer:
         if not entries:
             return self._wait(play_at_ms) if self._is_running else Silence(self._frame)
         head = entries[0]
-        if self._is_running and head.media <= self._cursor:
-            return self._play(head, play_at_ms)
-        lost = 0
         if self._is_running:
-            between = head.sequence - self._last_sequence - 1
-            lost = between - sum(self._last_sequence < number < head.sequence for number in self._others)
-        if lost > 0:
-            return self._conceal_lost(head, lost)
+            lost = self._lost_before(head)
+            if head.media <= self._cursor:
+                return self._play(head, play_at_ms)
+            if lost > 0:
+                return self._conceal_lost(head, lost)
         until_due_ms = -arrivals.excess_ms(play_at_ms, head.media_ms)
         if until_due_ms <= 0:
             return self._play(head, play_at_ms)
@@ -286,17 +287,33 @@ class JitterBuffer:
         self._cursor = min(self._cursor + samples, head.media)
         return Silence(samples)
 
+    def _lost_before(self, head: _Entry) -> int:
+        """Return how many packets before the head were lost and not concealed yet."""
+        lost = head.sequence - self._last_sequence - 1
+        if lost <= 0:
+            return 0
+        lost -= sum(self._last_sequence < number < head.sequence for number in self._others)
+        while lost > 0 and self._held >= head.samples and self._cursor < head.media:
+            # It was waited for and turns out lost: what was heard meanwhile stood in its place. Undoes the delay.
+            self._held -= head.samples
+            self._cursor += head.samples
+            self._last_sequence += 1
+            self.counts.lost += 1
+            lost -= 1
+        return lost
+
     def _play(self, head: _Entry, play_at_ms: float) -> Play:
         excess_ms = self._arrivals.excess_ms(play_at_ms, head.media_ms)
         self._entries.pop(0)
-        self._is_running = True
+        if not self._is_running:
+            self._is_running, self._cursor = True, head.media
         self._advance_past(head)
-        self._waited_ms = 0.0
+        self._waited_ms, self._held = 0.0, 0
         self.counts.played += 1
         adjust = Adjust.NONE
-        if excess_ms > self._settings.tolerance_ms:
+        if excess_ms > self._settings.shrink_above_ms:
             adjust = Adjust.SHRINK
-        elif excess_ms < -self._settings.tolerance_ms:
+        elif excess_ms < self._settings.stretch_below_ms:
             adjust = Adjust.STRETCH
         return Play(head.packet, head.samples, adjust)
 
@@ -307,8 +324,8 @@ class JitterBuffer:
             self._last_sequence += 1
         sequence = self._last_sequence
         gap = head.media - self._cursor
-        samples = max(1, min(gap // lost, 6 * self._frame)) if lost > 1 else min(gap, self._frame)
-        following = head.packet if lost == 1 and gap - samples < self._frame else None
+        samples = max(1, min(gap // lost, head.samples))
+        following = head.packet if lost == 1 and gap == samples else None
         self._cursor += samples
         self.counts.lost += 1
         return Conceal(sequence & 0xFFFF, samples, following)
@@ -320,10 +337,12 @@ class JitterBuffer:
         delay_ms = self._arrivals.lateness_ms(play_at_ms, self._cursor / self._per_ms)
         if delay_ms + frame_ms > self._settings.max_ms:
             self._cursor += self._frame
+        else:
+            self._held += self._frame
         if self._waited_ms > _SILENT_AFTER_MS:
             # The sender stopped: whatever comes next is placed by its due time, not by the cursor.
             self._is_running = False
-            self._waited_ms = 0.0
+            self._waited_ms, self._held = 0.0, 0
             return Silence(self._frame)
         self.counts.waited += 1
         return Conceal(None, self._frame, None)

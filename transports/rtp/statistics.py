@@ -95,7 +95,7 @@ class ReceptionStatistics:
         """Begin a new count of sequence numbers, keeping the losses counted so far."""
         lost = self.lost_packets
         self._highest = sequence
-        self._base = sequence + 1 - self.received_packets - lost
+        self._base = sequence - self.received_packets - lost
 
     @property
     def expected_packets(self) -> int:

@@ -6,6 +6,7 @@
 | `string`, `format: time`                 | times of day that were said (HH:MM), `formatMinimum` to `formatMaximum`  |
 | `enum`, `const`                          | values of which a word was said ("desserts" for `dessert`)              |
 | `string` about a name, city, person, …   | runs of words that look like a name                                    |
+| `string` about a number or code          | digits that were said, one by one or together                          |
 | any other `string`                       | runs of words that were said                                           |
 | `boolean`, `array`, `object`             | free                                                                   |
 
@@ -47,6 +48,8 @@ class Candidates:
     values: tuple[str, ...] = ()
     """JSON texts."""
     phrases: tuple[Phrase, ...] = ()
+    is_telling: bool = False
+    """What was said is one of an enumeration or a time of day: nobody says that by chance."""
     free_rule: str = ""
     """Name of the grammar rule for a value that is not tied to what was said."""
 
@@ -154,15 +157,18 @@ def _candidates(
     tied = schema.get("x-said", True)
     if values is not None:
         chosen = [value for value in values if not tied or _enum_was_said(value, said)]
-        return Candidates(required, values=tuple(json.dumps(value, ensure_ascii=False) for value in chosen))
+        texts = tuple(json.dumps(value, ensure_ascii=False) for value in chosen)
+        return Candidates(required, values=texts, is_telling=tied)
     if not tied:
         return Candidates(required, free_rule=kind if kind in ("string", "integer", "number", "boolean") else "value")
     if kind in ("integer", "number"):
         return Candidates(required, values=_numbers(name, schema, kind, said, siblings))
     if kind == "string" and is_time(schema):
-        return Candidates(required, values=_times(schema, said))
+        return Candidates(required, values=_times(schema, said), is_telling=True)
     if kind == "string":
-        return Candidates(required, values=_digits(schema, said), phrases=_phrases(name, schema, said, vocabulary))
+        if _is_number_text(schema):
+            return Candidates(required, values=_digits(said))
+        return Candidates(required, phrases=_phrases(name, schema, said, vocabulary))
     return Candidates(required, free_rule=kind if kind in ("boolean", "array", "object") else "value")
 
 
@@ -232,12 +238,16 @@ def _times(schema: dict[str, Any], said: Said) -> tuple[str, ...]:
     return tuple(dict.fromkeys(json.dumps(text) for text in texts if low <= text <= high))
 
 
-def _digits(schema: dict[str, Any], said: Said) -> tuple[str, ...]:
-    """Return digit strings for a parameter that is a number in a string: an order, a phone, a room."""
+def _is_number_text(schema: dict[str, Any]) -> bool:
+    """Tell whether a string parameter is a number to be dialled or looked up: an order, a phone, a room."""
     about = f"{schema.get('description', '')} {schema.get('pattern', '')}".lower()
-    if not any(word in about for word in ("number", "digit", r"\d", "code", "phone")):
-        return ()
-    return tuple(json.dumps(run) for run in said.spelled_digits())
+    return re.search(r"\b(?:numbers?|digits?|codes?|phone)\b|\\d", about) is not None
+
+
+def _digits(said: Said) -> tuple[str, ...]:
+    """Return the digits that were said one by one or together, and words with a digit in them ("A17")."""
+    mixed = [word.text for word in said.words if any(char.isdigit() for char in word.text)]
+    return tuple(dict.fromkeys(json.dumps(text) for text in [*said.spelled_digits(), *mixed]))
 
 
 def _vocabulary(tool: ToolSpec, parameters: dict[str, dict[str, Any]]) -> frozenset[str]:

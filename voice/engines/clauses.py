@@ -26,9 +26,9 @@ _ABBREVIATIONS = frozenset(
     | {"ltd", "co", "ave", "rd", "jan", "feb", "mar", "apr", "aug", "sept", "sep", "oct", "nov", "dec", "u.s", "u.k"}
 )
 
-FIRST_WORDS = 4
+FIRST_WORDS = 3
 """From this many words on, the first clause ends before a word that opens a phrase."""
-FIRST_LIMIT_WORDS = 7
+FIRST_LIMIT_WORDS = 6
 """The first clause ends after so many at the latest, unless its last word clings to the next."""
 LATER_WORDS = 6
 """A later clause ends at a comma from this many words on."""

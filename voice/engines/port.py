@@ -183,7 +183,7 @@ class Engine(Protocol):
         ...
 
     def respond(self, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
-        """Answer. Ends with `EngineDone`. Cancelling is safe at every await and frees the model. Raises: EngineError."""
+        """Answer. Ends with `EngineDone`. Cancelling is safe at each await and frees the model. Raises: EngineError."""
         ...
 
     def transcribe(self, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionEvent, None]:

@@ -19,10 +19,7 @@ from voice.tooling import ToolSpec
 STOP = ("<|im_end|>", "<|im_start|>", "<|endoftext|>")
 """Where a generation ends at the latest; the runtime stops at the first by itself."""
 
-SPEAKING = (
-    "You are on a phone call: everything you write is spoken aloud. "
-    "Answer in one or two short sentences of plain words, and only what you were asked."
-)
+SPEAKING = "Answer in one or two short spoken sentences of plain words."
 WRITING = "Answer in one or two short sentences of plain text."
 TOOL_RULES = (
     "Call a function only when the user asks for it and has said every value it needs; otherwise ask for what is "

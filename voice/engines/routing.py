@@ -79,6 +79,17 @@ class Route:
     question: str = ""
     """Not empty: ask this, word for word, instead of thinking."""
 
+    hides_tools: bool = False
+    """The prompt tells of functions and the caller did not: the answer must not speak of them."""
+
+    def only_talk(self) -> "Route":
+        """Return the route of a turn whose call was refused."""
+        return Route(_TALK, hides_tools=self.hides_tools)
+
+    def leaks(self, clause: str) -> bool:
+        """Tell whether a clause speaks of the machinery."""
+        return self.hides_tools and re.search(r"\bfunctions?\b", clause, re.IGNORECASE) is not None
+
     def determined_call(self, written: str) -> str | None:
         """Return the whole call once what the model has written leaves no choice; it need not write the rest.
 
@@ -94,8 +105,7 @@ class Route:
         return fitting[0].only_call() if len(fitting) == 1 else None
 
 
-TALK = Route(build_grammar((), talks=True))
-"""Nothing but words."""
+_TALK = build_grammar((), talks=True)
 
 
 def route(
@@ -103,8 +113,9 @@ def route(
 ) -> Route:
     """Return what may be done. `asks`: a missing value is asked for without the model."""
     if not settings.tools or settings.tool_choice == "none":
-        return TALK
+        return Route(_TALK)
     turns, used = _turns(items, transcripts)
+    hides = "function" not in " ".join(turns).lower()
     demanded = settings.tool_choice != "auto"
     if used is not None:
         # What was demanded has been done: an answer is due now.
@@ -119,12 +130,12 @@ def route(
     complete = tuple(offer for offer in offers if offer.is_complete)
     if not complete:
         question = question_for(max(offers, key=_likelihood)) if asks and offers else ""
-        return Route(TALK.grammar, (), question)
+        return Route(_TALK, (), question, hides)
     answered = [offer for offer in complete if asks and _answers_question(offer, turns, items)]
     if answered and not demanded:
         complete, demanded = (answered[0],), True
     fields = [(offer.tool.name, offer.candidates) for offer in complete]
-    return Route(build_grammar(fields, talks=not demanded), complete)
+    return Route(build_grammar(fields, talks=not demanded), complete, hides_tools=hides)
 
 
 def question_for(offer: Offer) -> str:
@@ -162,13 +173,42 @@ def _joined(turns: Sequence[str]) -> str:
 
 
 def _offer(tool: ToolSpec, turns: Sequence[str]) -> Offer | None:
-    """Return the tool if the last turn concerns it, with the words from the first turn on that did."""
+    """Return the tool if the last turn concerns it, with the words from the first turn on that asked for it."""
     for start, text in enumerate(turns):
-        alone = Said.parse(text)
-        if _concerns(tool, alone, alone, text):
-            said = Said.parse(_joined(turns[start:]))
-            return Offer(tool, said) if _concerns(tool, said, Said.parse(turns[-1]), turns[-1]) else None
+        if not _begins(tool, Said.parse(text), text):
+            continue
+        said = Said.parse(_joined(turns[start:]))
+        last = turns[-1]
+        if start == len(turns) - 1 or _begins(tool, Said.parse(last), last) or _goes_on(tool, said, last):
+            return Offer(tool, said)
     return None
+
+
+def _begins(tool: ToolSpec, said: Said, text: str) -> bool:
+    """Tell whether a turn by itself may ask for a tool."""
+    if not said.words or all(_OPINION.match(sentence.lower()) for sentence in _sentences(text)):
+        return False
+    if tool.parameters.get("x-said") is False:
+        return True
+    fields = candidates_of(tool, said)
+    given = [field for field in fields.values() if field.is_grounded and not field.is_empty]
+    is_named = bool(content_stems(text) & content_stems(_snake(tool.name).replace("_", " ")))
+    if not any(field.is_grounded and field.required for field in fields.values()):
+        # Nothing to check a call against but the tool's own words.
+        return bool(given) or bool(content_stems(text) & content_stems(f"{_snake(tool.name)} {tool.description}"))
+    if _asks_for(tool, said) or (is_named and given):
+        return True
+    is_complete = all(not field.is_empty for field in fields.values() if field.required)
+    return is_complete and (_is_vague(tool) or any(field.is_telling for field in given))
+
+
+def _goes_on(tool: ToolSpec, said: Said, last: str) -> bool:
+    """Tell whether a turn answers for a tool that was asked for before: it gives a value, or agrees."""
+    fresh = Said.parse(last)
+    gives = any(field.is_grounded and not field.is_empty for field in candidates_of(tool, fresh).values())
+    if gives:
+        return not last.rstrip().endswith("?") or Offer(tool, said).is_complete
+    return len(fresh.words) <= 4 and any(key in _YES for key in fresh.keys)
 
 
 def _answers_question(offer: Offer, turns: Sequence[str], items: Sequence[Item]) -> bool:
@@ -187,32 +227,18 @@ def _values(arguments: str) -> set[str]:
     return {json.dumps(value, ensure_ascii=False) for value in loaded.values()} if isinstance(loaded, dict) else set()
 
 
-def _concerns(tool: ToolSpec, said: Said, fresh: Said, last: str) -> bool:
-    """Tell whether the caller's last words have to do with a tool."""
-    if not fresh.words or all(_OPINION.match(sentence.lower()) for sentence in _sentences(last)):
-        return False
-    if tool.parameters.get("x-said") is False:
-        return True
-    fields = candidates_of(tool, fresh)
-    gives = [field for field in fields.values() if field.is_grounded and not field.is_empty]
-    if not any(field.is_grounded and field.required for field in candidates_of(tool, said).values()):
-        # Nothing to check a call against but the tool's own words.
-        return bool(gives) or bool(content_stems(last) & content_stems(f"{tool.name} {tool.description}"))
-    if _asks_for(tool, fresh):
-        return True
-    if gives and not last.rstrip().endswith("?"):
-        return True
-    if gives and all(not field.is_empty for field in fields.values() if field.required):
-        return True
-    return len(fresh.words) <= 4 and any(key in _YES for key in fresh.keys)
-
-
 def _asks_for(tool: ToolSpec, said: Said) -> bool:
-    """Tell whether the verb of the tool's name was said, or another word of it together with a value for it."""
-    stems = {stem(key) for key in said.keys}
-    name = [word for word in re.findall(r"[a-z]+", _snake(tool.name)) if word not in STOPWORDS]
-    verb = name[0] if name else ""
-    return verb not in _VAGUE_VERBS and stem(verb) in stems
+    """Tell whether the verb of the tool's name was said."""
+    return not _is_vague(tool) and stem(_verb(tool)) in {stem(key) for key in said.keys}
+
+
+def _is_vague(tool: ToolSpec) -> bool:
+    return _verb(tool) in _VAGUE_VERBS
+
+
+def _verb(tool: ToolSpec) -> str:
+    words = [word for word in re.findall(r"[a-z]+", _snake(tool.name)) if word not in STOPWORDS or word in _VAGUE_VERBS]
+    return words[0] if words else ""
 
 
 def _is_grounded(offer: Offer) -> bool:

@@ -254,11 +254,15 @@ def _half_of_day(following: Sequence[str]) -> str | None:
     return None
 
 
+_NOON = 36
+"""Twelve on the clock of a day later: unlike "twelve" it has no second reading."""
+
+
 def _time_at(keys: Sequence[str], index: int) -> tuple[int, int, int] | None:
     """Return (hour, minute, index after) of the time that begins at a word, or None."""
     key = keys[index]
     if key in ("noon", "midday"):
-        return 12, 0, index + 1
+        return _NOON, 0, index + 1
     if key == "midnight":
         return 0, 0, index + 1
     return _relative_time(keys, index) or _written_time(keys, index) or _spoken_time(keys, index)

@@ -10,6 +10,7 @@ at the pace of speech; a thousand sessions share the same bytes.
 
 import asyncio
 import itertools
+import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -50,9 +51,17 @@ class ScriptedEngine:
     """One session's run through a script."""
 
     def __init__(
-        self, script: Script | None = None, *, sleep: Sleep = asyncio.sleep, keeps_requests: bool = False
+        self,
+        script: Script | None = None,
+        *,
+        sleep: Sleep = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        keeps_requests: bool = False,
     ) -> None:
-        """Without a script, `Script()`. `keeps_requests` is for tests: requests hold the caller's audio."""
+        """Without a script, `Script()`. `clock` counts seconds; tests give it and `sleep` together.
+
+        `keeps_requests` is for tests: requests hold the caller's audio.
+        """
         self.script = script or Script()
         self.settings = EngineSettings()
         self.requests: list[ResponseRequest] = []
@@ -61,6 +70,7 @@ class ScriptedEngine:
         """How much audio came by `hear`."""
         self.is_closed = False
         self._sleep = sleep
+        self._clock = clock
         self._keeps_requests = keeps_requests
         self._position = 0
         self._positions: OrderedDict[str, int] = OrderedDict()
@@ -139,11 +149,14 @@ class ScriptedEngine:
         length_ms = step.audio_ms if step.audio_ms is not None else WORD_MS * max(1, len(text.split()))
         runs = speech_runs(step.audio, step.hz, length_ms, step.chunk_ms or self.script.chunk_ms)
         in_real_time = self.script.speed == "real_time"
+        # On an absolute grid: sleeping for the length of each run would add up the lateness of every sleep.
+        due_s = self._clock()
         for run in runs:
             frame = AudioFrame(run, CORE_RATE_HZ, pts)
             pts += frame.samples
             yield frame
-            await self._sleep(frame.duration_ms / 1000 if in_real_time else 0)
+            due_s += frame.duration_ms / 1000
+            await self._sleep(max(due_s - self._clock(), 0) if in_real_time else 0)
 
     def _call(self, step: Call) -> list[ResponseEvent]:
         call_id, arguments = f"call_{next(self._calls):08x}", step.call.json_text()

@@ -92,6 +92,8 @@ def _check_said(arguments: dict[str, Any], offer: Offer) -> None:
             continue
         value = arguments[name]
         text = json.dumps(value, ensure_ascii=False)
-        spoken = bool(field.phrases) and isinstance(value, str) and offer.said.contains(value)
+        spoken = (
+            bool(field.phrases) and isinstance(value, str) and offer.said.contains(value) and text not in offer.used
+        )
         if text not in field.values and not spoken:
             raise RefusedCall(f"arguments.{name} was not said")

@@ -25,6 +25,8 @@ _SILENCE_RATIO = 0.1
 """Sound that stays 20 dB under the utterance's loudest 20 ms is silence."""
 _SILENCE_FLOOR = 60.0
 _PAUSE_SAMPLES = HEARING_RATE_HZ // 10
+_FILTER_TAIL_SAMPLES = HEARING_RATE_HZ * 3 // 1000
+"""So long the resampler still gives what came before."""
 _KEPT_UTTERANCES = 4
 _KEPT_TRANSCRIPTS = 64
 
@@ -215,7 +217,7 @@ def _levels(pcm: bytes) -> npt.NDArray[np.float32]:
 
 
 def _is_silent(utterance: Utterance, start: int, stop: int) -> bool:
-    added = _levels(_slice(utterance, start, stop))
+    added = _levels(_slice(utterance, start + _FILTER_TAIL_SAMPLES, stop))
     if not len(added):
         return True
     loudest = float(_levels(_slice(utterance, 0, start)).max(initial=0.0))

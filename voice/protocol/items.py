@@ -120,7 +120,6 @@ class McpListToolsItem(_WithoutNulls):
     """The tools of one server label."""
 
     id: str | None = None
-    object: ItemObject = "realtime.item"
     type: Literal["mcp_list_tools"] = "mcp_list_tools"
     server_label: str
     tools: list[McpListedTool]
@@ -145,7 +144,6 @@ class McpCallItem(_WithoutNulls):
     """A tool of the service is called."""
 
     id: str
-    object: ItemObject = "realtime.item"
     type: Literal["mcp_call"] = "mcp_call"
     server_label: str
     name: str
@@ -159,7 +157,6 @@ class McpApprovalRequestItem(_WithoutNulls):
     """The client is asked whether a tool may run."""
 
     id: str
-    object: ItemObject = "realtime.item"
     type: Literal["mcp_approval_request"] = "mcp_approval_request"
     server_label: str
     name: str
@@ -170,7 +167,6 @@ class McpApprovalResponseItem(_WithoutNulls):
     """The client's answer to that. A client may leave `id` to the server."""
 
     id: str | None = None
-    object: ItemObject = "realtime.item"
     type: Literal["mcp_approval_response"] = "mcp_approval_response"
     approval_request_id: str
     approve: bool

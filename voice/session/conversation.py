@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from voice.errors import ContractError
-from voice.session.items import AudioPart, Item, Message, ToolCall
+from voice.session.items import AnyItem, AudioPart, Item, McpItem, Message, ToolCall
 
 ROOT = "root"
 """`previous_item_id` that means: in first place (contract 4.13)."""
@@ -16,7 +16,7 @@ class Conversation:
         """`audio_retention_bytes` bounds the PCM kept for `retrieve`; the oldest is let go, its words stay."""
         self.id = id
         self.revision = 0
-        self._items: dict[str, Item] = {}
+        self._items: dict[str, AnyItem] = {}
         self._order: list[str] = []
         self._audio_retention_bytes = audio_retention_bytes
 
@@ -33,10 +33,11 @@ class Conversation:
 
     @property
     def items(self) -> tuple[Item, ...]:
-        """A snapshot, oldest first."""
-        return tuple(self._items[id] for id in self._order)
+        """A snapshot of what was said and done, oldest first: an engine's context."""
+        items = (self._items[id] for id in self._order)
+        return tuple(item for item in items if not isinstance(item, McpItem))
 
-    def get(self, item_id: str) -> Item | None:
+    def get(self, item_id: str) -> AnyItem | None:
         """Return the item, or None."""
         return self._items.get(item_id)
 
@@ -45,7 +46,7 @@ class Conversation:
         place = self._order.index(item_id)
         return self._order[place - 1] if place else None
 
-    def add(self, item: Item, previous_item_id: str | None = None) -> str | None:
+    def add(self, item: AnyItem, previous_item_id: str | None = None) -> str | None:
         """Insert behind `previous_item_id` (None: at the end) and return the id of the real predecessor.
 
         Raises: ContractError for a duplicate id or an unknown predecessor (contract 4.15).
@@ -71,7 +72,7 @@ class Conversation:
         self._let_go_of_old_audio()
         return self._order[place - 1] if place else None
 
-    def replace(self, item: Item) -> None:
+    def replace(self, item: AnyItem) -> None:
         """Put a newer version in the place of an item; nothing happens when it was deleted meanwhile."""
         if item.id in self._items:
             self._items[item.id] = item

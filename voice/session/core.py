@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, field
 
-from voice.engines.port import Capabilities
+from voice.engines.port import Capabilities, EngineSettings
+from voice.protocol.response_params import ResponseParams
 from voice.protocol.session_config import SessionConfig
 from voice.session.conversation import Conversation
+from voice.session.mcp import McpImports
 from voice.session.outbox import Outbox
+from voice.session.settings import chosen_tools, engine_settings
 from voice.session.usage import UsageMeter
 from voice.tooling import ToolSpec
 
@@ -28,6 +31,11 @@ class SessionTraits:
     """Audio of items kept for `conversation.item.retrieve`."""
     input_capacity_s: float = 900.0
     """Audio that may wait for a commit; beyond it the oldest is dropped."""
+    serves_mcp: bool = True
+    """Clients may name MCP servers."""
+    mcp_auto_continue: bool = False
+    """The agent answers by itself when a tool of a client's MCP server is through. By default the client asks for
+    that, as the official examples do (contract 4.11); the agent's own tools are always answered."""
 
 
 @dataclass(slots=True)
@@ -41,3 +49,13 @@ class Core:
     meter: UsageMeter = field(default_factory=UsageMeter)
     agent_has_spoken: bool = False
     """From then on the voice is fixed (contract 3.2)."""
+    imports: McpImports = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the parts that work on the others."""
+        self.imports = McpImports(self.out, self.conversation)
+
+    def engine_settings(self, params: ResponseParams | None = None) -> EngineSettings:
+        """Return what an engine is to work by now, or for one response."""
+        remote_tools = self.imports.specs(chosen_tools(self.config, params))
+        return engine_settings(self.config, self.traits.service_tools, params, remote_tools)

@@ -6,6 +6,7 @@ from typing import Literal
 from voice.audio.frames import AudioFrame
 from voice.engines.port import ResponseRequest, TranscriptionRequest
 from voice.protocol.server_events import ServerEvent
+from voice.tooling import RemoteServer
 
 WireFormat = Literal["audio/pcm", "audio/pcmu", "audio/pcma"]
 
@@ -109,6 +110,24 @@ class RunTool:
 
 
 @dataclass(frozen=True, slots=True)
+class ListMcpTools:
+    """Ask an MCP server for its tools; they come back by `receive_mcp_tools` under this list id."""
+
+    list_id: str
+    server: RemoteServer
+
+
+@dataclass(frozen=True, slots=True)
+class RunMcpTool:
+    """Run a tool of the MCP server of that list; its result comes back by `receive_tool_output`."""
+
+    call_id: str
+    list_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class CancelTool:
     """Stop that tool call; nothing of it is to be fed in."""
 
@@ -138,6 +157,8 @@ Effect = (
     | DropAudio
     | ConfigureEngine
     | RunTool
+    | ListMcpTools
+    | RunMcpTool
     | CancelTool
     | CloseSession
 )

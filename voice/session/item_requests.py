@@ -13,7 +13,17 @@ from voice.protocol.client_events import (
 from voice.protocol.creation import InputItem
 from voice.protocol.items import ItemReference
 from voice.session.core import Core
-from voice.session.items import AudioPart, ImagePart, Item, Message, ToolCall, ToolOutput
+from voice.session.items import (
+    AnyItem,
+    ApprovalResponse,
+    AudioPart,
+    ImagePart,
+    Item,
+    McpItem,
+    Message,
+    ToolCall,
+    ToolOutput,
+)
 from voice.session.output import PART_INDEX
 from voice.session.playback import truncate
 from voice.session.responder import Responder
@@ -39,6 +49,8 @@ class ItemRequests:
         out.send(
             wire_events.ConversationItemDone(event_id=out.event_id(), previous_item_id=previous_id, item=wire_item)
         )
+        if isinstance(item, ApprovalResponse):
+            self._responder.receive_approval(item)
 
     def retrieve(self, event: ConversationItemRetrieve) -> None:
         """Show an item with its audio, also one that is still under way (contract 7.6 row 11)."""
@@ -80,18 +92,25 @@ class ItemRequests:
         """Return the items of `response.create.input`, references resolved."""
         items: list[Item] = []
         for index, entry in enumerate(given):
-            if not isinstance(entry, ItemReference):
-                items.append(item_from_wire(entry, entry.id or self._core.out.ids.mint("item")))
-                continue
-            item = self._core.conversation.get(entry.id)
-            if item is None:
-                raise ContractError(f"Item with id '{entry.id}' does not exist.", param=f"response.input[{index}].id")
-            items.append(item)
+            item = self._entry(entry, f"response.input[{index}]")
+            # How client and service arranged for tools is no context.
+            if not isinstance(item, McpItem):
+                items.append(item)
         return tuple(items)
 
     # --- Inside ---------------------------------------------------------------------------------------------------
 
-    def _check(self, item: Item) -> None:
+    def _entry(self, entry: InputItem, path: str) -> AnyItem:
+        if not isinstance(entry, ItemReference):
+            return item_from_wire(entry, entry.id or self._core.out.ids.mint("item"))
+        item = self._core.conversation.get(entry.id)
+        if item is None:
+            raise ContractError(f"Item with id '{entry.id}' does not exist.", param=f"{path}.id")
+        return item
+
+    def _check(self, item: AnyItem) -> None:
+        if isinstance(item, ApprovalResponse):
+            self._responder.check_approval(item)
         if isinstance(item, ToolOutput):
             call = self._core.conversation.find_call(item.call_id)
             if call is None or call.server_label is not None:
@@ -111,7 +130,7 @@ class ItemRequests:
                         param=f"item.content[{index}].type",
                     )
 
-    def _find(self, item_id: str, verb: str, doing: str) -> Item:
+    def _find(self, item_id: str, verb: str, doing: str) -> AnyItem:
         item = self._core.conversation.get(item_id)
         if item is None:
             raise ContractError(
@@ -120,7 +139,7 @@ class ItemRequests:
             )
         return item
 
-    def _speech(self, item: Item, content_index: int) -> AudioPart:
+    def _speech(self, item: AnyItem, content_index: int) -> AudioPart:
         part = item.parts[content_index] if isinstance(item, Message) and content_index < len(item.parts) else None
         if not isinstance(part, AudioPart) or not isinstance(item, Message) or item.role != "assistant":
             raise ContractError("Only model output audio messages can be truncated", code="unsupported_content_type")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from voice.audio.frames import CORE_RATE_HZ, SAMPLE_BYTES
+from voice.tooling import FailureKind, RemoteTool
 
 Status = Literal["in_progress", "completed", "incomplete"]
 Role = Literal["system", "user", "assistant"]
@@ -75,7 +76,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """The agent asks for a tool. `server_label` is set when the tool is the service's own (design §4)."""
+    """The agent asks for a tool. `server_label` is set when the service runs it (design §4, contract 4.11)."""
 
     id: str
     call_id: str
@@ -88,6 +89,12 @@ class ToolCall:
     """Of a service tool: what it returned; None while it runs."""
     error: str | None = None
     """Of a service tool: why it failed, in words that the agent may speak about."""
+    error_kind: FailureKind = "tool_execution_error"
+    error_code: int | None = None
+    remote_name: str | None = None
+    """What its MCP server calls it, where the engine knows it by another name."""
+    approval_request_id: str | None = None
+    """The `mcp_approval_request` by which the client was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +108,42 @@ class ToolOutput:
 
 
 Item = Message | ToolCall | ToolOutput
+"""What was said and done: an engine's context is made of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolList:
+    """The tools of an MCP server (contract 4.11); none while they are being asked for."""
+
+    id: str
+    server_label: str
+    tools: tuple[RemoteTool, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequest:
+    """The client is asked whether a tool call may be made."""
+
+    id: str
+    server_label: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalResponse:
+    """The client's answer to that."""
+
+    id: str
+    approval_request_id: str
+    approve: bool
+    reason: str | None = None
+
+
+McpItem = ToolList | ApprovalRequest | ApprovalResponse
+"""How client and service arrange for tools: part of the conversation, and of no engine's context."""
+
+AnyItem = Item | McpItem
 
 
 def pcm_duration_ms(pcm_bytes: int) -> int:

@@ -10,13 +10,13 @@ from voice.audio.frames import AudioFrame
 from voice.protocol import server_events as wire_events
 from voice.protocol.items import ContentPart
 from voice.session.conversation import Conversation
-from voice.session.effects import FinishAudio, PlayAudio, RunTool, WireFormat
+from voice.session.effects import FinishAudio, PlayAudio, RunMcpTool, RunTool, WireFormat
 from voice.session.input_buffer import to_ms
 from voice.session.items import AudioPart, Item, Message, Status, TextPart, ToolCall
 from voice.session.outbox import Outbox
 from voice.session.playback import SpokenPart, truncate
 from voice.session.wire import item_to_wire
-from voice.tooling import ToolResult
+from voice.tooling import ToolResult, ToolSpec
 
 PART_INDEX = 0
 """A message of ours has one content part."""
@@ -50,6 +50,11 @@ class Place:
                     event_id=self.out.event_id(), previous_item_id=previous_id, item=wire_item
                 )
             )
+
+    def note(self, item: Item) -> None:
+        """The item has changed and is not final: who retrieves it sees it as it stands."""
+        if self.conversation is not None:
+            self.conversation.replace(item)
 
     def conclude_output(self, item: Item) -> None:
         """`response.output_item.done`."""
@@ -162,13 +167,18 @@ class MessageOutput:
 
 
 class CallOutput:
-    """A tool call: a client's (`function_call`) or, with a `server_label`, the service's (`mcp_call`)."""
+    """A tool call: a client's (`function_call`) or, with a `server_label`, one that the service runs (`mcp_call`).
 
-    def __init__(self, place: Place, call_id: str, name: str, server_label: str | None) -> None:
+    The service's:  finish_arguments ──► [note_request] ──► run ──► finish_tool      or, not allowed, deny
+    """
+
+    def __init__(self, place: Place, call_id: str, tool: ToolSpec) -> None:
         self._place = place
         self._out = place.out
-        prefix = "item" if server_label is None else "mcp"
-        self.item = ToolCall(place.out.ids.mint(prefix), call_id, name, "", "in_progress", server_label)
+        self.tool = tool
+        item_id = place.out.ids.mint("item" if tool.server_label is None else "mcp")
+        remote_name = tool.remote.name if tool.remote else None
+        self.item = ToolCall(item_id, call_id, tool.name, "", "in_progress", tool.server_label, remote_name=remote_name)
         self._output_is_done = False
 
     @property
@@ -192,7 +202,7 @@ class CallOutput:
             )
 
     def finish_arguments(self, arguments: str) -> None:
-        """The call is complete: a client's ends here; the service's is run."""
+        """The call is complete: a client's ends here; the service's can be run."""
         self.item = replace(self.item, arguments=arguments)
         if not self.is_ours:
             self._out.send(
@@ -203,13 +213,32 @@ class CallOutput:
             self.close("completed")
             return
         self._out.send(wire_events.ResponseMcpCallArgumentsDone(**self._ids(), arguments=arguments))
+        self._place.note(self.item)
+
+    def note_request(self, approval_request_id: str) -> None:
+        """The client is being asked whether the tool may run."""
+        self.item = replace(self.item, approval_request_id=approval_request_id)
+        self._place.note(self.item)
+
+    def run(self) -> None:
+        """Have the tool run."""
         self._out.send(wire_events.ResponseMcpCallInProgress(**self._short_ids()))
-        self._out.add(RunTool(self.item.call_id, self.item.name, arguments))
+        origin, item = self.tool.remote, self.item
+        if origin is None:
+            self._out.add(RunTool(item.call_id, item.name, item.arguments))
+        else:
+            self._out.add(RunMcpTool(item.call_id, origin.list_id, origin.name, item.arguments))
+
+    def deny(self, reason: str | None) -> None:
+        """The client does not allow the call: it ends without having run, and the agent may speak about it."""
+        words = "the call was not approved, so it was not made" + (f": {reason}" if reason else "")
+        self.item = replace(self.item, error=words)
+        self.close("completed")
 
     def finish_tool(self, result: ToolResult) -> None:
         """The service's tool has ended; its output belongs to the item, whether its response is over or not."""
         if result.failed:
-            self.item = replace(self.item, error=result.output)
+            self.item = replace(self.item, error=result.output, error_kind=result.kind, error_code=result.code)
             self._out.send(wire_events.ResponseMcpCallFailed(**self._short_ids()))
         else:
             self.item = replace(self.item, output=result.output)

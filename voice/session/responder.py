@@ -14,11 +14,12 @@ from voice.errors import ContractError, EngineError, EngineProtocolError
 from voice.protocol.response_params import ResponseParams
 from voice.session.core import Core
 from voice.session.effects import CancelResponse, FlushAudio, StartResponse
-from voice.session.items import Item, Message
+from voice.session.items import AnyItem, ApprovalResponse, Item, Message
+from voice.session.mcp import Approvals
 from voice.session.output import CallOutput
 from voice.session.playout import PlayoutLedger
 from voice.session.response import CancelReason, Response, ResponseShape
-from voice.session.settings import engine_settings, response_shape
+from voice.session.settings import response_shape
 from voice.tooling import ToolResult
 
 MAX_TOOL_ROUNDS = 8
@@ -44,7 +45,12 @@ class Responder:
         self._speculation: _Speculation | None = None
         self._detached: dict[str, tuple[CallOutput, bool]] = {}
         """Tools that outlive their response, and whether their result is to be spoken about."""
+        self._approvals = Approvals(core.out, core.conversation)
         self._is_due = False
+        self._may_race = False
+        """The client may ask for the answer that is due, not knowing that it comes by itself (contract 4.11)."""
+        self._raced_id: str | None = None
+        """The response that is that answer."""
         self._rounds = 0
         self.floor_is_taken = False
         """The caller is speaking; set by the turn."""
@@ -78,6 +84,9 @@ class Responder:
         Raises: ContractError when a default response is under way (contract 4.9).
         """
         in_conversation = params is None or params.conversation != "none"
+        if in_conversation and self._active is not None and self._active.id == self._raced_id:
+            self._raced_id = None  # what is asked for is under way
+            return
         if in_conversation and self._active is not None:
             raise ContractError(
                 f"Conversation already has an active response in progress: {self._active.id}. "
@@ -114,7 +123,7 @@ class Responder:
 
     def _holds(self, speculation: _Speculation) -> bool:
         """True when nothing but the turn itself was added, and the settings are the same."""
-        settings = engine_settings(self._core.config, self._core.traits.service_tools)
+        settings = self._core.engine_settings()
         return speculation.revision + 1 == self._core.conversation.revision and speculation.request.settings == settings
 
     def _adopt(self, speculation: _Speculation) -> None:
@@ -158,12 +167,27 @@ class Responder:
         if call_id in self._detached:
             call, speak = self._detached.pop(call_id)
             call.finish_tool(result)
-            self._owe_answer(speak)
+            self._owe_answer(speak, raced=call.tool.remote is not None)
         for response in list(self._responses.values()):
             if response.waits_for(call_id):
                 response.receive_tool_output(call_id, result)
                 self._settle(response)
         self.go_on()
+
+    def check_approval(self, answer: ApprovalResponse) -> None:
+        """Raises: ContractError when nothing waits for that answer."""
+        self._approvals.check(answer)
+
+    def receive_approval(self, answer: ApprovalResponse) -> None:
+        """The client allows a call, or does not. The call's response is over; the call goes on without it."""
+        call = self._approvals.take(answer)
+        if answer.approve:
+            call.run()
+            self._detach([call], speak=True)
+        else:
+            call.deny(answer.reason)
+            self._owe_answer(self._core.traits.mcp_auto_continue, raced=True)
+            self.go_on()
 
     # --- Ending ---------------------------------------------------------------------------------------------------
 
@@ -190,7 +214,7 @@ class Responder:
         self._is_due = False
         self._end(response, "client_cancelled")
 
-    def snapshot(self, item_id: str) -> Item | None:
+    def snapshot(self, item_id: str) -> AnyItem | None:
         """Return an item under way as it stands."""
         found = (response.snapshot(item_id) for response in self._responses.values())
         return next((item for item in found if item is not None), None)
@@ -213,7 +237,7 @@ class Responder:
         return ResponseRequest(
             response_id=self._core.out.ids.mint("resp"),
             items=self._core.conversation.items if items is None else items,
-            settings=engine_settings(self._core.config, self._core.traits.service_tools, params),
+            settings=self._core.engine_settings(params),
             in_conversation=in_conversation,
             speculative=speculative,
             say=say,
@@ -224,11 +248,13 @@ class Responder:
         self._core.out.add(StartResponse(request))
 
     def _open(self, request: ResponseRequest, shape: ResponseShape) -> None:
-        response = Response(self._core.out, self._core.conversation, self._core.meter, request, shape)
+        core = self._core
+        response = Response(core.out, core.conversation, core.meter, self._approvals, request, shape)
         self._responses[response.id] = response
         if request.in_conversation:
             self._active = response
-            self._is_due = False
+            self._raced_id = response.id if self._may_race else None
+            self._is_due = self._may_race = False
         response.open()
 
     def _end(self, response: Response, reason: CancelReason) -> None:
@@ -237,7 +263,8 @@ class Responder:
 
     def _detach(self, calls: list[CallOutput], *, speak: bool) -> None:
         for call in calls:
-            self._detached[call.item.call_id] = (call, speak)
+            goes_on = call.tool.remote is None or self._core.traits.mcp_auto_continue
+            self._detached[call.item.call_id] = (call, speak and goes_on)
 
     def _settle(self, response: Response) -> None:
         """A response that is done gives its place up; what it owes is noted."""
@@ -247,10 +274,13 @@ class Responder:
         self._ledger.note_done(response.id)
         if response is self._active:
             self._active = None
-            self._owe_answer(response.wants_follow_up)
+            offered = response.offers_follow_up
+            owed = response.wants_follow_up or (offered and self._core.traits.mcp_auto_continue)
+            self._owe_answer(owed, raced=offered)
         self.go_on()
 
-    def _owe_answer(self, owed: bool) -> None:
+    def _owe_answer(self, owed: bool, *, raced: bool = False) -> None:
         if owed and self._rounds < MAX_TOOL_ROUNDS:
             self._rounds += 1
             self._is_due = True
+            self._may_race |= raced

@@ -28,6 +28,7 @@ from voice.protocol.response_object import ResponseObject, ResponseStatus, Statu
 from voice.session.conversation import Conversation
 from voice.session.effects import CancelTool, WireFormat
 from voice.session.items import Item, Status
+from voice.session.mcp import Approvals
 from voice.session.outbox import Outbox
 from voice.session.output import CallOutput, MessageOutput, Place
 from voice.session.usage import UsageMeter
@@ -56,12 +57,14 @@ class Response:
         out: Outbox,
         conversation: Conversation,
         meter: UsageMeter,
+        approvals: Approvals,
         request: ResponseRequest,
         shape: ResponseShape,
     ) -> None:
         self._out = out
         self._conversation = conversation
         self._meter = meter
+        self._approvals = approvals
         self._shape = shape
         self._tools = {tool.name: tool for tool in request.settings.tools}
         self._outputs: list[MessageOutput | CallOutput] = []
@@ -71,12 +74,15 @@ class Response:
         self._counted: TokenUsage | None = None
         self._ended: EngineDone | None = None
         self.request = request
-        self._ran_tools = False
+        self._ran_own_tools = False
+        self._ran_remote_tools = False
         self._asked_client = False
         self.is_done = False
         self.wants_follow_up = False
         """Done, and the service's tools have given results to speak about. Not when a tool of the client's was called
         too: then the client goes on (contract 4.10)."""
+        self.offers_follow_up = False
+        """The same of tools of the client's MCP servers: who goes on is a setting (contract 4.11)."""
 
     @property
     def id(self) -> str:
@@ -177,7 +183,7 @@ class Response:
         tool = self._tools.get(name)
         if tool is None:
             raise EngineProtocolError(f"the engine called a tool that it was not given: '{name}'")
-        call = CallOutput(self._place(), call_id, name, tool.server_label)
+        call = CallOutput(self._place(), call_id, tool)
         self._outputs.append(call)
         self._calls[call_id] = call
         call.open()
@@ -185,12 +191,20 @@ class Response:
     def _finish_call(self, call_id: str, arguments: str) -> None:
         call = self._call(call_id)
         del self._calls[call_id]
-        if call.is_ours:
-            self._ran_tools = True
-            self._running[call_id] = call
-        else:
-            self._asked_client = True
         call.finish_arguments(arguments)
+        origin = call.tool.remote
+        if not call.is_ours:
+            self._asked_client = True
+        elif origin is None or not origin.needs_approval:
+            self._ran_own_tools |= origin is None
+            self._ran_remote_tools |= origin is not None
+            self._running[call_id] = call
+            call.run()
+        elif self.request.in_conversation:
+            self._approvals.ask(call)
+        else:
+            # Nobody could answer: out of band, no item of the conversation may be written (contract 4.9).
+            call.finish_tool(ToolResult("the call needs an approval, which cannot be asked for out of band", True))
 
     def _call(self, call_id: str) -> CallOutput:
         call = self._calls.get(call_id)
@@ -218,7 +232,7 @@ class Response:
         self._close_calls()
         detached = []
         for call_id, call in self._running.items():
-            if _stops_on_interrupt(self._tools[call.item.name]):
+            if _stops_on_interrupt(call.tool):
                 self._out.add(CancelTool(call_id))
                 call.finish_tool(ToolResult("cancelled: the caller spoke before the tool had finished", failed=True))
             else:
@@ -231,7 +245,8 @@ class Response:
         if self._ended is None or self._running or self.is_done:
             return
         if self._ended.reason == "completed":
-            self.wants_follow_up = self._ran_tools and not self._asked_client
+            self.wants_follow_up = self._ran_own_tools and not self._asked_client
+            self.offers_follow_up = self._ran_remote_tools and not self._asked_client
             self._finish("completed", None)
         else:
             self._finish("incomplete", StatusDetails(type="incomplete", reason=self._ended.reason))

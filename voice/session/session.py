@@ -17,18 +17,18 @@ from voice.protocol import client_events as client
 from voice.protocol import server_events as wire_events
 from voice.protocol.response_params import ResponseParams
 from voice.protocol.session_config import SessionConfig, checked_voice, merge
-from voice.protocol.session_fields import McpTool, SemanticVad, Tool
+from voice.protocol.session_fields import SemanticVad
 from voice.session.conversation import Conversation
 from voice.session.core import Core, SessionTraits
 from voice.session.effects import CloseSession, ConfigureEngine, Effect, FlushAudio
 from voice.session.item_requests import ItemRequests
+from voice.session.mcp import check_servers
 from voice.session.outbox import Outbox
 from voice.session.playout import PlayoutLedger
 from voice.session.responder import Responder
-from voice.session.settings import engine_settings
 from voice.session.transcripts import Transcripts
 from voice.session.turn import Turn
-from voice.tooling import ToolResult
+from voice.tooling import RemoteListing, ToolResult
 
 GOING_AWAY = 1001
 """WebSocket close code at the end of the session's time (contract 2.5)."""
@@ -81,7 +81,7 @@ class Session:
     @property
     def engine_settings(self) -> EngineSettings:
         """What the engine is to work by; `ConfigureEngine` says when it changed."""
-        return engine_settings(self._core.config, self._core.traits.service_tools)
+        return self._core.engine_settings()
 
     @property
     def said(self) -> str:
@@ -100,6 +100,8 @@ class Session:
         out = self._core.out
         out.send(wire_events.SessionCreated(event_id=out.event_id(), session=self._core.config.to_wire()))
         out.add(ConfigureEngine())
+        if self._core.traits.serves_mcp:
+            self._core.imports.begin(self._core.config.tools)
         if self._core.traits.greeting:
             self._responder.greet(self._core.traits.greeting)
         return out.take()
@@ -154,8 +156,13 @@ class Session:
         return self._core.out.take()
 
     def receive_tool_output(self, call_id: str, result: ToolResult) -> list[Effect]:
-        """A tool of the service has ended, well or not."""
+        """A tool of the service or of an MCP server has ended, well or not."""
         self._responder.receive_tool_output(call_id, result)
+        return self._core.out.take()
+
+    def receive_mcp_tools(self, list_id: str, listing: RemoteListing) -> list[Effect]:
+        """An MCP server has said what it offers, or could not be asked. A response takes what is known as it starts."""
+        self._core.imports.receive(list_id, listing)
         return self._core.out.take()
 
     def receive_flushed(self, item_id: str, played_ms: int) -> list[Effect]:
@@ -199,7 +206,7 @@ class Session:
 
     def _update(self, event: client.SessionUpdate) -> None:
         config = merge(self._core.config, event.session, voice_is_fixed=self._core.agent_has_spoken)
-        _check_served(config.tools, "session.tools")
+        check_servers(config.tools, "session.tools", served=self._core.traits.serves_mcp)
         if isinstance(config.audio.input.turn_detection, SemanticVad):
             raise ContractError(
                 "Invalid value: 'semantic_vad'. Supported values are: 'server_vad' and null.",
@@ -210,18 +217,23 @@ class Session:
         out = self._core.out
         out.send(wire_events.SessionUpdated(event_id=out.event_id(), session=config.to_wire()))
         out.add(ConfigureEngine())
+        if "tools" in event.session.model_fields_set:
+            self._core.imports.begin(config.tools)
 
     def _create_response(self, params: ResponseParams | None) -> None:
         items = None
         if params is not None:
             given = params.model_fields_set
-            _check_served(params.tools, "response.tools")
+            check_servers(params.tools, "response.tools", served=self._core.traits.serves_mcp)
             if "audio" in given and "voice" in params.audio.output.model_fields_set:
                 current = self._core.config.audio.output.voice
                 checked_voice(params.audio.output.voice, current=current, voice_is_fixed=self._core.agent_has_spoken)
             if params.input is not None:
                 items = self._items.context(params.input)
         self._responder.create(params, items)
+        if params is not None and "tools" in params.model_fields_set:
+            # Only what is known when a response starts is of use to it (contract 4.11): this is for those after it.
+            self._core.imports.begin(params.tools, keep=self._core.config.tools)
 
     def _clear_output(self) -> None:
         """Contract 4.7: the client stops the server's playout; it has cancelled the response before."""
@@ -240,13 +252,3 @@ class Session:
         )
         out = self._core.out
         out.send(wire_events.ErrorEvent(event_id=out.event_id(), error=body))
-
-
-def _check_served(tools: list[Tool], path: str) -> None:
-    """Remote MCP servers are part of the contract that this service does not serve."""
-    for index, tool in enumerate(tools):
-        if isinstance(tool, McpTool):
-            raise ContractError(
-                "Remote MCP servers are not served here; only tools of type 'function' are.",
-                param=f"{path}[{index}].type",
-            )

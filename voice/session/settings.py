@@ -17,20 +17,32 @@ from voice.tooling import ToolSpec
 _T = TypeVar("_T")
 
 
+def chosen_tools(config: SessionConfig, params: ResponseParams | None = None) -> list[Tool]:
+    """Return the tools that the client names, for one response or for all."""
+    return _given(params, "tools", config.tools)
+
+
 def engine_settings(
-    config: SessionConfig, service_tools: Sequence[ToolSpec], params: ResponseParams | None = None
+    config: SessionConfig,
+    service_tools: Sequence[ToolSpec],
+    params: ResponseParams | None = None,
+    remote_tools: Sequence[ToolSpec] = (),
 ) -> EngineSettings:
-    """Merge. A client's tool hides a service's tool of the same name: the client asked for its own."""
-    tools = client_tools(_given(params, "tools", config.tools))
-    own_names = {tool.name for tool in tools}
+    """Merge. A client's tool hides a service's tool of the same name: the client asked for its own.
+
+    `remote_tools` are those of the chosen tools' MCP servers.
+    """
+    named = (*client_tools(chosen_tools(config, params)), *remote_tools)
+    taken = {tool.name for tool in named}
+    tools = (*named, *(tool for tool in service_tools if tool.name not in taken))
     limit = _given(params, "max_output_tokens", config.max_output_tokens)
     transcription = config.audio.input.transcription
     return EngineSettings(
         instructions=_given(params, "instructions", config.instructions) or "",
         voice=_voice(config, params),
         speed=config.audio.output.speed,
-        tools=(*tools, *(tool for tool in service_tools if tool.name not in own_names)),
-        tool_choice=_choice(_given(params, "tool_choice", config.tool_choice)),
+        tools=tools,
+        tool_choice=_choice(_given(params, "tool_choice", config.tool_choice), tools),
         output_modality=_modality(config, params),
         max_output_tokens=None if limit == "inf" else limit,
         transcription_language=transcription.language if transcription else None,
@@ -78,7 +90,14 @@ def _voice(config: SessionConfig, params: ResponseParams | None) -> str:
     return config.audio.output.voice
 
 
-def _choice(choice: ToolChoice) -> str:
-    if isinstance(choice, NamedToolChoice):
+def _choice(choice: ToolChoice, tools: Sequence[ToolSpec]) -> str:
+    if not isinstance(choice, NamedToolChoice):
+        return choice
+    if choice.type == "function":
         return choice.name or "required"
-    return choice
+    # A server's tools may not be there yet, or never: then the model is free rather than bound to nothing.
+    of_server = [tool for tool in tools if tool.server_label is not None and tool.server_label == choice.server_label]
+    if choice.name is None:
+        return "required" if of_server else "auto"
+    names = {tool.remote.name if tool.remote else tool.name: tool.name for tool in of_server}
+    return names.get(choice.name, "auto")

@@ -13,8 +13,12 @@ from voice.protocol.items import (
     ConversationItem,
     FunctionCallItem,
     FunctionCallOutputItem,
+    McpApprovalRequestItem,
+    McpApprovalResponseItem,
     McpCallError,
     McpCallItem,
+    McpListedTool,
+    McpListToolsItem,
     MessageItem,
 )
 from voice.protocol.server_events import (
@@ -30,9 +34,13 @@ from voice.protocol.server_events import (
 from voice.protocol.session_fields import AlawFormat, AudioFormat, PcmFormat, UlawFormat
 from voice.session.effects import WireFormat
 from voice.session.items import (
+    AnyItem,
+    ApprovalRequest,
+    ApprovalResponse,
     AudioPart,
     ImagePart,
     Item,
+    McpItem,
     Message,
     Part,
     Role,
@@ -49,7 +57,7 @@ _FORMATS: dict[WireFormat, AudioFormat] = {
 }
 
 
-def item_to_wire(item: Item, *, with_audio: bool = False, with_transcript: bool = True) -> ConversationItem:
+def item_to_wire(item: AnyItem, *, with_audio: bool = False, with_transcript: bool = True) -> ConversationItem:
     """Show an item. Audio goes out only in `conversation.item.retrieved`.
 
     `with_transcript=False` hides what the caller said: the client asked for no transcription (contract 3.5).
@@ -58,6 +66,8 @@ def item_to_wire(item: Item, *, with_audio: bool = False, with_transcript: bool 
         return _call_to_wire(item)
     if isinstance(item, ToolOutput):
         return FunctionCallOutputItem(id=item.id, call_id=item.call_id, output=item.output, status=item.status)
+    if isinstance(item, McpItem):
+        return _mcp_to_wire(item)
     content = [_part_to_wire(part, item.role, with_audio, with_transcript) for part in item.parts]
     return MessageItem(id=item.id, role=item.role, status=item.status, content=content)
 
@@ -67,15 +77,36 @@ def _call_to_wire(item: ToolCall) -> FunctionCallItem | McpCallItem:
         return FunctionCallItem(
             id=item.id, call_id=item.call_id, name=item.name, arguments=item.arguments, status=item.status
         )
-    error = None if item.error is None else McpCallError(type="tool_execution_error", message=item.error)
+    error = None
+    if item.error is not None:
+        error = McpCallError(type=item.error_kind, message=item.error, code=item.error_code)
     return McpCallItem(
         id=item.id,
         server_label=item.server_label,
-        name=item.name,
+        name=item.remote_name or item.name,
         arguments=item.arguments,
+        approval_request_id=item.approval_request_id,
         output=item.output,
         error=error,
     )
+
+
+def _mcp_to_wire(item: McpItem) -> ConversationItem:
+    if isinstance(item, ApprovalRequest):
+        return McpApprovalRequestItem(
+            id=item.id, server_label=item.server_label, name=item.name, arguments=item.arguments
+        )
+    if isinstance(item, ApprovalResponse):
+        return McpApprovalResponseItem(
+            id=item.id, approval_request_id=item.approval_request_id, approve=item.approve, reason=item.reason
+        )
+    tools = [
+        McpListedTool(
+            name=tool.name, description=tool.description, input_schema=tool.input_schema, annotations=tool.annotations
+        )
+        for tool in item.tools
+    ]
+    return McpListToolsItem(id=item.id, server_label=item.server_label, tools=tools)
 
 
 def _part_to_wire(part: Part, role: Role, with_audio: bool, with_transcript: bool) -> ContentPart:
@@ -94,7 +125,7 @@ def _detail(detail: str) -> Literal["auto", "low", "high"]:
     return "low" if detail == "low" else "high" if detail == "high" else "auto"
 
 
-def item_from_wire(item: ConversationItem, item_id: str) -> Message | ToolCall | ToolOutput:
+def item_from_wire(item: ConversationItem, item_id: str) -> Item | ApprovalResponse:
     """Take an item that a client created. Raises: ContractError for kinds that a client cannot create here."""
     if isinstance(item, MessageItem):
         parts = tuple(_part_from_wire(part) for part in item.content)
@@ -104,6 +135,8 @@ def item_from_wire(item: ConversationItem, item_id: str) -> Message | ToolCall |
         return ToolCall(item_id, item.call_id or item_id, item.name, item.arguments)
     if isinstance(item, FunctionCallOutputItem):
         return ToolOutput(item_id, item.call_id, item.output)
+    if isinstance(item, McpApprovalResponseItem):
+        return ApprovalResponse(item_id, item.approval_request_id, item.approve, item.reason)
     raise ContractError(f"An item of type '{item.type}' cannot be created by a client.", param="item.type")
 
 
