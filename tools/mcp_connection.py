@@ -40,7 +40,7 @@ for _name in ("mcp", "client", "httpx2", "httpcore2"):
 
 
 class ConnectionFailed(Exception):
-    """The server cannot be reached, or does not speak the protocol. The text is fit for a client: it holds no secret."""
+    """The server cannot be reached, or does not speak the protocol. The text is fit for a client: no secrets."""
 
 
 @dataclass(frozen=True, slots=True)

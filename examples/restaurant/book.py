@@ -44,16 +44,14 @@ class Book:
         """Return the restaurant's date."""
         return self._now().date()
 
-    def reserve(self, name: str, day: date, readings: list[time], people: int) -> Booking:
-        """Take a table at the first of the `readings` (what "seven" may mean) at which the house is open.
-
-        Raises: Refused.
-        """
+    def reserve(self, name: str, day: date, at: time, people: int) -> Booking:
+        """Take a table. Raises: Refused."""
         if people < 1:
             raise Refused("A table is for one person at least.")
         if people > LARGEST_PARTY:
             raise Refused(f"We take up to {LARGEST_PARTY} people by phone; larger parties please write to us.")
-        starts = datetime.combine(day, self._open_at(day, readings))
+        self._check_open(day, at)
+        starts = datetime.combine(day, at)
         if starts < self._now():
             raise Refused("That time has already passed.")
         # One writer at a time: two calls must not both see the last free seats.
@@ -75,14 +73,12 @@ class Book:
         with contextlib.suppress(sqlite3.Error):
             self._database.close()
 
-    def _open_at(self, day: date, readings: list[time]) -> time:
+    def _check_open(self, day: date, at: time) -> None:
         if day.weekday() not in LAST_TABLES:
             raise Refused(f"We are closed on {day:%A}s.")
         first, last = LAST_TABLES[day.weekday()]
-        for reading in readings:
-            if first <= reading <= last:
-                return reading
-        raise Refused(f"On {day:%A}s we give out tables from {spoken(first)} to {spoken(last)}.")
+        if not first <= at <= last:
+            raise Refused(f"On {day:%A}s we give out tables from {spoken(first)} to {spoken(last)}.")
 
     def _taken(self, starts: datetime) -> int:
         """Return the most seats that are taken at any moment of a sitting from `starts`."""

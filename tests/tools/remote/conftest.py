@@ -19,18 +19,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
-class Waiting:
-    """Tells when the tool `wait` has begun."""
-
-    has_begun = False
-
-    async def wait(self) -> None:
-        async with asyncio.timeout(5):
-            while not self.has_begun:
-                await asyncio.sleep(0.005)
-
-
-WAITING = Waiting()
+WAITING: list[asyncio.Event] = []
+"""Set by the tool `wait` when it begins."""
 
 
 class Total(BaseModel):
@@ -47,7 +37,8 @@ def make_server() -> MCPServer[Any]:
 
     @server.tool()
     async def wait(seconds: float) -> str:
-        WAITING.has_begun = True
+        for event in WAITING:
+            event.set()
         await asyncio.sleep(seconds)
         return "waited"
 
@@ -77,7 +68,7 @@ def lie(server: MCPServer[Any]) -> None:
         content = [TextContent(text="five")]
         return CallToolResult(content=content, structured_content={"total": "five"})
 
-    server._tool_manager.call_tool = lying  # type: ignore[method-assign, assignment]
+    server._tool_manager.call_tool = lying  # type: ignore[method-assign]
 
 
 @dataclass
@@ -96,6 +87,8 @@ class Endpoint:
     headers: list[dict[str, str]] = field(default_factory=list)
     """Of every request."""
     methods: list[str] = field(default_factory=list)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    """A request has come."""
 
     def server(self, label: str = "shop", **more: Any) -> RemoteServer:
         return RemoteServer(label, f"http://127.0.0.1:{self.port}/mcp", **more)
@@ -104,6 +97,7 @@ class Endpoint:
         if scope["type"] == "http":
             self.headers.append({key.decode(): value.decode() for key, value in scope["headers"]})
             self.methods.append(scope["method"])
+            self.arrived.set()
             if self.hangs:
                 await asyncio.sleep(60)
             status = 400 if self.is_old and self.headers[-1].get("mcp-method") == "server/discover" else self.status
@@ -117,6 +111,14 @@ class Endpoint:
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.is_up.set()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Any:
         yield
@@ -137,12 +139,11 @@ async def serving(
     async def die() -> None:
         running.should_exit = running.force_exit = True
         for connection in list(running.server_state.connections):
-            connection.transport.abort()  # type: ignore[union-attr]
+            connection.transport.abort()
         await task
 
     try:
-        while not running.started:
-            await asyncio.sleep(0.005)
+        await running.is_up.wait()
         yield endpoint, die
     finally:
         running.should_exit = running.force_exit = True
@@ -161,9 +162,9 @@ def lying() -> Callable[[MCPServer[Any]], None]:
 
 
 @pytest.fixture
-def waiting() -> Waiting:
-    WAITING.has_begun = False
-    return WAITING
+def waiting() -> asyncio.Event:
+    WAITING[:] = [asyncio.Event()]
+    return WAITING[0]
 
 
 @pytest.fixture

@@ -178,7 +178,7 @@ async def test_an_endless_answer_is_not_taken(make_shop, serve, options):
 async def test_a_tool_nobody_could_use_is_left_out_and_the_others_stay(make_shop, serve):
     server = make_shop()
     tools = server._tool_manager
-    deep: dict = {"type": "object"}
+    deep: dict[str, object] = {"type": "object"}
     for _ in range(40):
         deep = {"type": "object", "properties": {"a": deep}}
     tools.get_tool("fail").parameters = deep
@@ -246,8 +246,7 @@ async def test_closing_in_the_middle_of_a_listing_ends_in_time(shop):
     shop.hangs = True
     servers = McpServers(LIMITS)
     listing = asyncio.create_task(servers.list_tools("mcpl_1", shop.server()))
-    while not shop.methods:
-        await asyncio.sleep(0.005)
+    await shop.arrived.wait()
     listing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await listing

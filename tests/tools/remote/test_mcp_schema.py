@@ -56,9 +56,9 @@ def test_no_schema_takes_long_or_raises(schema):
 
 
 def test_what_is_nested_without_end_is_refused_and_not_followed():
-    schema: dict = {"type": "array"}
+    schema: dict[str, object] = {"type": "array"}
     schema["items"] = schema
-    value: list = []
+    value: list[object] = []
     for _ in range(200):
         value = [value]
     fault = value_fault(value, schema)

@@ -31,7 +31,7 @@ from voice.protocol.session_config import SessionConfig
 from voice.session import effects as do
 from voice.session.core import SessionTraits
 from voice.session.session import Session
-from voice.tooling import ToolResult, ToolSpec
+from voice.tooling import RemoteListing, RemoteTool, ToolResult, ToolSpec
 
 WINDOW = 768
 STEPS = int(os.environ.get("SESSION_STEPS", "1500"))
@@ -43,21 +43,46 @@ SERVICE_TOOLS = (
 )
 
 
+SHOP = {"type": "mcp", "server_label": "shop", "server_url": "https://shop.example"}
+MCP_SERVERS = [
+    SHOP,
+    {**SHOP, "require_approval": "never"},
+    {**SHOP, "require_approval": {"never": {"read_only": True}}, "authorization": "secret-token"},
+    {**SHOP, "server_label": "bank", "allowed_tools": ["pay", "look_up"], "require_approval": "never"},
+    {**SHOP, "connector_id": "connector_gmail"},
+    {"type": "mcp", "server_label": "gmail", "connector_id": "connector_gmail"},
+]
+MCP_LISTING = RemoteListing(
+    tuple(RemoteTool(name, "", {"type": "object"}, {"readOnlyHint": name == "look_up"}) for name in ("pay", "look_up"))
+)
+
+
 class SessionMachine(RuleBasedStateMachine):
     """Plays client, engine, tools, transport and judge against one session."""
 
-    @initialize(server_plays=st.booleans())
-    def start(self, server_plays: bool) -> None:
+    @initialize(server_plays=st.booleans(), goes_on=st.booleans())
+    def start(self, server_plays: bool, goes_on: bool) -> None:
         config = SessionConfig(id="sess_p", model="test", expires_at=1, tools=[])
-        traits = SessionTraits(server_plays=server_plays, service_tools=SERVICE_TOOLS, greeting="Hi.")
+        traits = SessionTraits(
+            server_plays=server_plays, service_tools=SERVICE_TOOLS, greeting="Hi.", mcp_auto_continue=goes_on
+        )
         self.session = Session(config, traits, Ids("p"))
         self.server_plays = server_plays
         self.grammar = Grammar()
         self.clock = 0
         self.generating: dict[str, list[str]] = {}
         """Response id → open tool calls."""
+        self.offers: dict[str, list[str]] = {}
+        """Response id → names of the tools it was given."""
         self.transcribing: list[str] = []
         self.tools: list[str] = []
+        self.imports: list[str] = []
+        """MCP lists that are being asked for."""
+        self.approvals: list[str] = []
+        """Approval requests that the client was sent."""
+        self.in_progress: list[str] = []
+        """MCP lists and calls that were begun, by item id."""
+        self.ended: list[str] = []
         self.playing: list[str] = []
         self.items: list[str] = []
         self.calls = 0
@@ -67,19 +92,21 @@ class SessionMachine(RuleBasedStateMachine):
         for effect in effects:
             match effect:
                 case do.SendEvent(event=event):
-                    frame = json.loads(encode_server_event(event))
-                    self.grammar.feed(frame)
-                    if frame["type"] == "conversation.item.added":
-                        self.items.append(frame["item"]["id"])
+                    self.note_frame(json.loads(encode_server_event(event)))
                 case do.StartResponse(request=request):
                     assert request.response_id not in self.generating
                     self.generating[request.response_id] = []
+                    self.offers[request.response_id] = [tool.name for tool in request.settings.tools]
                 case do.CancelResponse(response_id=response_id):
                     self.generating.pop(response_id, None)
                 case do.StartTranscription(request=request):
                     self.transcribing.append(request.item_id)
-                case do.RunTool(call_id=call_id):
+                case do.RunTool(call_id=call_id) | do.RunMcpTool(call_id=call_id):
+                    assert call_id not in self.tools
                     self.tools.append(call_id)
+                case do.ListMcpTools(list_id=list_id):
+                    assert list_id not in self.imports
+                    self.imports.append(list_id)
                 case do.CancelTool(call_id=call_id):
                     self.tools.remove(call_id)
                 case do.PlayAudio(item_id=item_id) if self.server_plays and item_id not in self.playing:
@@ -87,6 +114,20 @@ class SessionMachine(RuleBasedStateMachine):
                 case do.FlushAudio() if self.playing:
                     item_id, self.playing = self.playing[0], []
                     self.perform(self.session.receive_flushed(item_id, 20))
+
+    def note_frame(self, frame: dict[str, Any]) -> None:
+        self.grammar.feed(frame)
+        assert "secret-token" not in str(frame)
+        kind = frame["type"]
+        if kind == "conversation.item.added":
+            self.items.append(frame["item"]["id"])
+            if frame["item"]["type"] == "mcp_approval_request":
+                self.approvals.append(frame["item"]["id"])
+        elif kind in ("mcp_list_tools.in_progress", "response.mcp_call.in_progress"):
+            self.in_progress.append(frame["item_id"])
+        # A call whose approval cannot be asked for fails without having begun.
+        elif kind.startswith(("mcp_list_tools.", "response.mcp_call.")) and frame["item_id"] in self.in_progress:
+            self.ended.append(frame["item_id"])
 
     def send(self, **event: Any) -> None:
         self.perform(self.session.receive_client_event(decode_client_event(json.dumps(event))))
@@ -119,16 +160,21 @@ class SessionMachine(RuleBasedStateMachine):
         ),
         transcription=st.sampled_from([None, {"model": "whisper-1"}]),
         modality=st.sampled_from(["audio", "text"]),
-        tools=st.sampled_from([[], [CLIENT_TOOL]]),
+        tools=st.lists(st.sampled_from([CLIENT_TOOL, *MCP_SERVERS]), max_size=3),
     )
     def update(self, detection: Any, transcription: Any, modality: str, tools: Any) -> None:
         audio = {"input": {"turn_detection": detection, "transcription": transcription}}
         session = {"type": "realtime", "audio": audio, "output_modalities": [modality], "tools": tools}
         self.send(type="session.update", session=session)
 
-    @rule(conversation=st.sampled_from(["auto", "none"]), empty=st.booleans())
-    def create_response(self, conversation: str, empty: bool) -> None:
-        self.send(type="response.create", response={"conversation": conversation, **({"input": []} if empty else {})})
+    @rule(
+        conversation=st.sampled_from(["auto", "none"]),
+        empty=st.booleans(),
+        tools=st.none() | st.lists(st.sampled_from([CLIENT_TOOL, *MCP_SERVERS]), max_size=2),
+    )
+    def create_response(self, conversation: str, empty: bool, tools: Any) -> None:
+        more = {**({"input": []} if empty else {}), **({} if tools is None else {"tools": tools})}
+        self.send(type="response.create", response={"conversation": conversation, **more})
 
     @rule(by_id=st.booleans(), data=st.data())
     def cancel(self, by_id: bool, data: st.DataObject) -> None:
@@ -148,6 +194,12 @@ class SessionMachine(RuleBasedStateMachine):
         item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]}
         self.send(type="conversation.item.create", item=item, previous_item_id=previous_id)
 
+    @rule(data=st.data(), approve=st.booleans())
+    def answer_approval(self, data: st.DataObject, approve: bool) -> None:
+        request_id = data.draw(st.sampled_from([*self.approvals, "nobody"]))
+        item = {"type": "mcp_approval_response", "approval_request_id": request_id, "approve": approve}
+        self.send(type="conversation.item.create", item=item)
+
     @rule(text=st.text(max_size=20))
     def send_nonsense(self, text: str) -> None:
         self.perform(self.session.receive_client_event(decode_client_event(text)))
@@ -165,9 +217,13 @@ class SessionMachine(RuleBasedStateMachine):
         self.engine(response_id, AudioDelta(AudioFrame(b"\x01\x00" * (ms * 24), CORE_RATE_HZ)))
 
     @precondition(lambda self: self.generating)
-    @rule(data=st.data(), name=st.sampled_from(["book", "search", "look_up", "nobody"]), whole=st.booleans())
-    def call_tool(self, data: st.DataObject, name: str, whole: bool) -> None:
+    @rule(data=st.data(), exists=st.integers(0, 9), whole=st.booleans())
+    def call_tool(self, data: st.DataObject, exists: int, whole: bool) -> None:
         response_id = data.draw(st.sampled_from(sorted(self.generating)))
+        name = data.draw(st.sampled_from(self.offers[response_id])) if exists else "nobody"
+        self.call(response_id, name, whole=whole)
+
+    def call(self, response_id: str, name: str, *, whole: bool) -> None:
         self.calls += 1
         call_id = f"call_{self.calls}"
         self.engine(response_id, ToolCallStarted(call_id, name))
@@ -209,6 +265,32 @@ class SessionMachine(RuleBasedStateMachine):
         self.tools.remove(call_id)
         self.perform(self.session.receive_tool_output(call_id, ToolResult("out", failed)))
 
+    @rule(servers=st.lists(st.sampled_from(MCP_SERVERS[:4]), min_size=1, max_size=2))
+    def import_tools(self, servers: Any) -> None:
+        self.load(servers)
+
+    @rule(server=st.sampled_from(MCP_SERVERS[:4]), place=st.integers(0, 1))
+    def call_remote_tool(self, server: Any, place: int) -> None:
+        self.send(type="response.cancel")
+        self.load([server])
+        self.send(type="response.create")
+        for response_id in list(self.generating):
+            if "pay" in self.offers[response_id]:
+                self.call(response_id, ("pay", "look_up")[place], whole=True)
+
+    def load(self, servers: Any) -> None:
+        self.send(type="session.update", session={"type": "realtime", "tools": servers})
+        while self.imports:
+            self.perform(self.session.receive_mcp_tools(self.imports.pop(), MCP_LISTING))
+
+    @precondition(lambda self: self.imports)
+    @rule(data=st.data(), fails=st.booleans())
+    def finish_import(self, data: st.DataObject, fails: bool) -> None:
+        list_id = data.draw(st.sampled_from(self.imports))
+        self.imports.remove(list_id)
+        listing = RemoteListing(problem="unreachable") if fails else MCP_LISTING
+        self.perform(self.session.receive_mcp_tools(list_id, listing))
+
     @precondition(lambda self: self.playing)
     @rule()
     def drain(self) -> None:
@@ -227,10 +309,14 @@ class SessionMachine(RuleBasedStateMachine):
             for response_id in list(self.generating):
                 del self.generating[response_id]
                 self.engine(response_id, EngineDone())
+            for list_id in list(self.imports):
+                self.imports.remove(list_id)
+                self.perform(self.session.receive_mcp_tools(list_id, MCP_LISTING))
             for call_id in list(self.tools):
                 self.tools.remove(call_id)
                 self.perform(self.session.receive_tool_output(call_id, ToolResult("out")))
         assert self.grammar.finish() == []
+        assert sorted(self.in_progress) == sorted(self.ended)
 
 
 SessionMachine.TestCase.settings = settings(
