@@ -3,6 +3,7 @@
 Exit status: 0 done; 1 it could not be done; 2 the command line or the configuration is wrong; 130 interrupted.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,10 @@ from typing import Annotated
 import typer
 
 from voice.errors import ConfigError, ModelError, VoiceError
+
+# Before numpy is imported: products of the size of ours are no quicker on more threads, which would spin beside the
+# media (11.6 instead of 1.9 ms per session-second, measured).
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 EXIT_FAILED = 1
 EXIT_WRONG = 2

@@ -176,3 +176,8 @@ def serve() -> Callable[..., Any]:
 async def shop() -> AsyncIterator[Endpoint]:
     async with serving(make_server()) as (endpoint, _):
         yield endpoint
+
+
+def pytest_asyncio_loop_factories():
+    import uvloop
+    return {"uvloop": uvloop.new_event_loop}

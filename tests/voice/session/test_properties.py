@@ -269,14 +269,14 @@ class SessionMachine(RuleBasedStateMachine):
     def import_tools(self, servers: Any) -> None:
         self.load(servers)
 
-    @rule(server=st.sampled_from(MCP_SERVERS[:4]), place=st.integers(0, 1))
-    def call_remote_tool(self, server: Any, place: int) -> None:
+    @rule(server=st.sampled_from(MCP_SERVERS[:4]), name=st.sampled_from(["pay", "look_up", "book", "search"]))
+    def call_remote_tool(self, server: Any, name: str) -> None:
         self.send(type="response.cancel")
         self.load([server])
         self.send(type="response.create")
         for response_id in list(self.generating):
-            if "pay" in self.offers[response_id]:
-                self.call(response_id, ("pay", "look_up")[place], whole=True)
+            if name in self.offers[response_id]:
+                self.call(response_id, name, whole=True)
 
     def load(self, servers: Any) -> None:
         self.send(type="session.update", session={"type": "realtime", "tools": servers})

@@ -216,13 +216,16 @@ def test_an_engine_that_calls_an_unknown_tool_fails_the_response(stepper):
 def test_the_voice_is_fixed_once_the_agent_has_spoken(stepper, speech):
     stepper.send({"type": "response.create"})
     stepper.answer(*speech("Hello."))
-    change = {"type": "session.update", "session": {"type": "realtime", "audio": {"output": {"voice": "cedar"}}}}
-    stepper.send(change)
+
+    def change(voice):
+        output = {"output": {"voice": voice}}
+        stepper.send({"type": "session.update", "session": {"type": "realtime", "audio": output}})
+
+    change("cedar")
     assert stepper.frames[-1]["error"]["code"] == "cannot_update_voice"
     stepper.send({"type": "response.create", "response": {"audio": {"output": {"voice": "cedar"}}}})
     assert stepper.frames[-1]["error"]["code"] == "cannot_update_voice"
-    change["session"]["audio"]["output"]["voice"] = "alloy"
-    stepper.send(change)
+    change("alloy")
     assert stepper.frames[-1]["type"] == "session.updated"
 
 
