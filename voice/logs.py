@@ -20,7 +20,7 @@ def configure_logs(level: str = "info", format: LogFormat = "auto", stream: IO[s
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console),
     ]
     ending: list[Processor] = (
-        # Plain tracebacks: the pretty ones show local variables, which hold what callers said, and take seconds to draw.
+        # Plain tracebacks: pretty ones show local variables, which hold what callers said, and take seconds to draw.
         [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
