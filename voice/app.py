@@ -4,6 +4,7 @@ Besides `voice/cli.py` the only module of `voice` that imports the other package
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from tools.registry import load_tools
 from tools.threads import ThreadPool
 from transports.http.app import build_app
 from transports.http.auth import KeyRing
+from transports.http.tls import Certificate
 from transports.outbox import OutboxLimits
 from transports.websocket import WebSocketLimits
 from voice.activity import ActivityService
@@ -32,11 +34,11 @@ from voice.engines.script import Script
 from voice.engines.scripted import ScriptedEngine
 from voice.errors import ConfigError, ModelError
 from voice.logs import configure_logs
-from voice.manager import AgentRuntime, SessionLimits, SessionManager
+from voice.manager import AgentRuntime, McpService, SessionLimits, SessionManager
 from voice.metrics import Metrics
 from voice.models import manifest
 from voice.models.settings import HostSettings
-from voice.serving import Announcer, Served, serve
+from voice.serving import Announcer, ListenError, Served, serve
 
 _log = structlog.get_logger(__name__)
 
@@ -72,8 +74,20 @@ def run(loaded: Loaded, announcer: Announcer) -> None:
 
 async def _run(loaded: Loaded, announcer: Announcer) -> None:
     service = compose(loaded)
-    served = Served(service.application, service.sessions, announcer, service.models)
+    certificate = _certificate(loaded.config)
+    served = Served(service.application, service.sessions, announcer, service.models, certificate)
     await serve(served, loaded.config.server)
+
+
+def _certificate(config: Config) -> Certificate | None:
+    files = config.server.tls
+    if files is None:
+        return None
+    try:
+        return Certificate(files.certificate, files.key)
+    except (OSError, ssl.SSLError) as error:
+        message = f"server.tls: {files.certificate} and {files.key} are no certificate and its key in PEM: {error}"
+        raise ListenError(message) from error
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -118,6 +132,7 @@ class _Builder:
             ActivityService(_voice_activity_model()),
             self._session_limits(),
             Metrics(registry),
+            mcp=self._mcp_service(),
         )
         if models is not None:
             models.prompts = self._prompts(sessions)
@@ -189,11 +204,28 @@ class _Builder:
             if not agent.bare and isinstance(self._config.engines[agent.engine], CascadeConfig)
         ]
 
+    def _mcp_service(self) -> McpService | None:
+        config = self._config.mcp
+        if not config.enabled:
+            return None
+        from tools.mcp import McpLimits, McpServers  # only here: it takes half a second and 63 MiB
+
+        limits = McpLimits(
+            list_timeout_s=config.list_timeout_s,
+            call_timeout_s=config.call_timeout_s,
+            private_addresses=config.private_addresses,
+        )
+        return McpService(lambda session_id: McpServers(limits, session_id=session_id), config.auto_continue)
+
     # --- limits ---------------------------------------------------------------------------------------------
 
     def _session_limits(self) -> SessionLimits:
         server = self._config.server
-        return SessionLimits(max_sessions=server.max_sessions, max_duration_s=server.session_max_minutes * 60)
+        return SessionLimits(
+            max_sessions=server.max_sessions,
+            max_sessions_per_key=server.max_sessions_per_key,
+            max_duration_s=server.session_max_minutes * 60,
+        )
 
     def _wire_limits(self) -> WebSocketLimits:
         server = self._config.server

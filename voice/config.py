@@ -49,6 +49,15 @@ def _name_keys(value: Any) -> Any:
     return [{"id": f"key-{n}", "secret": key} if isinstance(key, str) else key for n, key in enumerate(value, 1)]
 
 
+class TlsConfig(Section):
+    """Makes the service speak https and wss by itself. Renewed files are taken without a restart."""
+
+    certificate: ExistingFile
+    """PEM, the whole chain."""
+    key: ExistingFile
+    """PEM, without a passphrase."""
+
+
 class ServerConfig(Section):
     """Where the service listens, whom it lets in, and how much it takes."""
 
@@ -56,10 +65,14 @@ class ServerConfig(Section):
     """An address of this machine. Any but a loopback address needs `keys`."""
     port: int = Field(8080, ge=0, le=65535)
     """0 takes any free port."""
+    tls: TlsConfig | None = None
+    """None: http and ws, as behind a proxy that speaks TLS."""
     keys: Annotated[tuple[ApiKey, ...], BeforeValidator(_name_keys)] = ()
     """Either strings or `{id, secret}`. Without keys everyone who reaches the port is let in."""
     max_sessions: int = Field(200, ge=1)
     """One more is answered with 503, and when to try again."""
+    max_sessions_per_key: int | None = Field(None, ge=1)
+    """One more with the same key is answered with 429; null: as many as the service takes."""
     session_max_minutes: float = Field(60, gt=0)
     outbox_bytes: int = Field(4 * 1024 * 1024, ge=65536)
     """What may wait for a client that reads slowly; past that its session is closed."""
@@ -115,6 +128,8 @@ class CascadeConfig(Section):
     """A value that a tool lacks is asked for by a ready question."""
     unheard_reply: str = "Sorry, I didn't catch that."
     """Said when there were no words in what was heard; empty: the model answers."""
+    confused_reply: str = "Sorry, I didn't get that. Could you say it again?"
+    """Said when the model had no words, or spoke of its functions instead of to the caller."""
 
 
 class ScriptedConfig(Section):
@@ -172,6 +187,20 @@ class ToolsConfig(Section):
     """For tools that are not `async`, over all sessions."""
 
 
+class McpConfig(Section):
+    """MCP servers that clients name in their sessions (contract 4.11)."""
+
+    enabled: bool = True
+    """False: a session that names one is refused; saves 63 MiB and half a second at the start."""
+    auto_continue: bool = False
+    """True: the agent answers by itself once a call is over; else the client asks for the answer."""
+    private_addresses: bool = False
+    """True: servers on this machine and its network may be named, too. Only where every client is trusted."""
+    list_timeout_s: float = Field(10.0, gt=0)
+    """To connect and list the tools, all in all."""
+    call_timeout_s: float = Field(30.0, gt=0)
+
+
 class LogConfig(Section):
     """What is written to standard error."""
 
@@ -197,6 +226,7 @@ class Config(Section):
     default_agent: str | None = None
     """Who answers when a client names no model: an agent or an alias. Else the first agent, else the first alias."""
     tools: ToolsConfig = ToolsConfig()
+    mcp: McpConfig = McpConfig()
     log: LogConfig = LogConfig()
 
     @property

@@ -11,6 +11,7 @@ VoiceError
 │   ├── ModelMissing         not on this machine; `command` fetches it
 │   └── ModelDamaged         the digest differs; `command` fetches it again
 └── CapacityError            the service has no place for another session
+    └── KeyLimitReached      one key holds all the sessions that it may
 """
 
 
@@ -113,3 +114,7 @@ class CapacityError(VoiceError):
         """`retry_after_s` becomes the `retry-after` header."""
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class KeyLimitReached(CapacityError):
+    """A key holds as many sessions as it may; others are still served."""

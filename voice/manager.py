@@ -4,19 +4,21 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
 from voice.activity import ActivityService
 from voice.agent import Agent
 from voice.engines.port import Engine, EngineSettings
-from voice.errors import CapacityError, ContractError, EngineError, EngineUnavailable
+from voice.errors import CapacityError, ContractError, EngineError, EngineUnavailable, KeyLimitReached
 from voice.ids import Ids
 from voice.metrics import Metrics, SessionMeter
 from voice.protocol import server_events as wire_events
-from voice.protocol.session_config import AudioConfig, AudioInput, AudioOutput, SessionConfig
+from voice.protocol.session_config import AudioConfig, AudioInput, AudioOutput, SessionConfig, SessionUpdateBody
 from voice.protocol.session_fields import ServerVad
 from voice.runner import Runner
+from voice.session.configuration import reconfigured
 from voice.session.core import SessionTraits
 from voice.session.session import Session
 from voice.session.settings import engine_settings
@@ -58,6 +60,7 @@ class SessionLimits:
     """Bounds, of the service and of each session."""
 
     max_sessions: int = 200
+    max_sessions_per_key: int | None = None
     max_duration_s: float = 3600.0
     audio_retention_s: float = 600.0
     input_capacity_s: float = 900.0
@@ -129,23 +132,46 @@ class SessionManager:
             )
         return runtime.agent
 
-    def admit(self, agent: Agent, *, key_id: str | None = None) -> "Place":
-        """Reserve a place; the caller runs or releases it. Raises: CapacityError, EngineUnavailable."""
+    def preview(self, agent: Agent, opening: SessionUpdateBody) -> dict[str, Any]:
+        """Return what a session with `agent` begins with when `opening` configures it. Raises: ContractError."""
+        return self._opened(agent, f"sess_{Ids().stem}", 0, opening).to_wire()
+
+    def _opened(
+        self, agent: Agent, session_id: str, expires_at: int, opening: SessionUpdateBody | None
+    ) -> SessionConfig:
+        config = _config(agent, session_id, expires_at)
+        if opening is None:
+            return config
+        return reconfigured(config, opening, voice_is_fixed=False, serves_mcp=self._mcp is not None)
+
+    def admit(self, agent: Agent, *, key_id: str | None = None, opening: SessionUpdateBody | None = None) -> "Place":
+        """Reserve a place; the caller runs or releases it. `opening` configures the session from its first event on.
+
+        Raises: CapacityError, KeyLimitReached among it; EngineUnavailable.
+        """
         if self._is_draining:
             raise CapacityError("The service is stopping; connect again in a moment.", retry_after_s=5.0)
         if len(self._places) >= self._limits.max_sessions:
             raise CapacityError(
                 f"All {self._limits.max_sessions} sessions of this service are taken.", retry_after_s=5.0
             )
+        self._check_key(key_id)
         runtime = self._agents[agent.name]
         problem = runtime.problem()
         if problem is not None:
             raise EngineUnavailable(problem)
-        place = Place(self, runtime, key_id)
+        place = Place(self, runtime, key_id, opening)
         self._places.add(place)
         self._is_empty.clear()
         self._metrics.sessions.set(len(self._places))
         return place
+
+    def _check_key(self, key_id: str | None) -> None:
+        allowed = self._limits.max_sessions_per_key
+        if allowed is None or key_id is None:
+            return
+        if sum(place.key_id == key_id for place in self._places) >= allowed:
+            raise KeyLimitReached(f"This key holds all {allowed} sessions that it may.", retry_after_s=5.0)
 
     async def drain(self, timeout_s: float) -> None:
         """Admit nobody any more, let sessions end by themselves for `timeout_s`, then end them (close code 1001)."""
@@ -170,10 +196,13 @@ class SessionManager:
 class Place:
     """One admitted session."""
 
-    def __init__(self, manager: SessionManager, runtime: AgentRuntime, key_id: str | None) -> None:
+    def __init__(
+        self, manager: SessionManager, runtime: AgentRuntime, key_id: str | None, opening: SessionUpdateBody | None
+    ) -> None:
         self._manager = manager
         self._runtime = runtime
-        self._key_id = key_id
+        self.key_id = key_id
+        self._opening = opening
         self._runner: Runner | None = None
         self._ids = Ids()
         self.session_id = f"sess_{self._ids.stem}"
@@ -191,7 +220,7 @@ class Place:
 
     async def run(self, transport: Transport) -> None:
         """Run the session to its end; the transport is closed then. An error ends this session only."""
-        log = _log.bind(session=self.session_id, agent=self._runtime.agent.name, key=self._key_id)
+        log = _log.bind(session=self.session_id, agent=self._runtime.agent.name, key=self.key_id)
         how, started_s = "failed", time.monotonic()
         try:
             self._runner = self._make_runner(transport)
@@ -228,7 +257,8 @@ class Place:
             mcp_auto_continue=mcp is not None and mcp.auto_continue,
         )
         expires_at = int(time.time() + limits.max_duration_s)
-        session = Session(_config(agent, self.session_id, expires_at), traits, self._ids)
+        config = self._manager._opened(agent, self.session_id, expires_at, self._opening)
+        session = Session(config, traits, self._ids)
         return Runner(
             session,
             engine,

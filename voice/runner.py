@@ -56,27 +56,7 @@ class Runner:
         self._timer_due_s: float | None = None
         self._group: asyncio.TaskGroup | None = None
         self._fault: Exception | None = None
-        self._perform_by_type: dict[type[do.Effect], Callable[[Any], None]] = {
-            do.SendEvent: self._send_event,
-            do.PlayAudio: self._play_audio,
-            do.FinishAudio: transport.finish_audio,
-            do.FlushAudio: self._flush_audio,
-            do.StartResponse: lambda effect: self._spawn(effect.request.response_id, self._respond(effect.request)),
-            do.CancelResponse: lambda effect: self._cancel(effect.response_id),
-            do.StartTranscription: lambda effect: self._spawn(
-                f"transcribe {effect.request.item_id}", self._transcribe(effect.request)
-            ),
-            do.DetectVoice: lambda effect: self._voice.push(effect.frame),
-            do.ResetVoice: lambda effect: self._voice.reset(effect.at_sample),
-            do.HearAudio: lambda effect: engine.hear(effect.item_id, effect.frame),
-            do.DropAudio: lambda effect: engine.drop(effect.item_id),
-            do.ConfigureEngine: lambda _: engine.configure(session.engine_settings),
-            do.RunTool: lambda effect: self._spawn(effect.call_id, self._run_tool(effect)),
-            do.ListMcpTools: lambda effect: self._spawn(effect.list_id, self._list_mcp_tools(effect)),
-            do.RunMcpTool: lambda effect: self._spawn(effect.call_id, self._run_mcp_tool(effect)),
-            do.CancelTool: lambda effect: self._cancel(effect.call_id),
-            do.CloseSession: lambda effect: self.stop(effect.code, effect.reason),
-        }
+        self._perform_by_type = self._performers()
 
     async def run(self) -> None:
         """Run to the end, and close the engine and the transport.
@@ -146,6 +126,30 @@ class Runner:
         self.stop()
 
     # --- Performing -----------------------------------------------------------------------------------------------
+
+    def _performers(self) -> dict[type[do.Effect], Callable[[Any], None]]:
+        transport, engine, session = self._transport, self._engine, self._session
+        return {
+            do.SendEvent: self._send_event,
+            do.PlayAudio: self._play_audio,
+            do.FinishAudio: transport.finish_audio,
+            do.FlushAudio: self._flush_audio,
+            do.StartResponse: lambda effect: self._spawn(effect.request.response_id, self._respond(effect.request)),
+            do.CancelResponse: lambda effect: self._cancel(effect.response_id),
+            do.StartTranscription: lambda effect: self._spawn(
+                f"transcribe {effect.request.item_id}", self._transcribe(effect.request)
+            ),
+            do.DetectVoice: lambda effect: self._voice.push(effect.frame),
+            do.ResetVoice: lambda effect: self._voice.reset(effect.at_sample),
+            do.HearAudio: lambda effect: engine.hear(effect.item_id, effect.frame),
+            do.DropAudio: lambda effect: engine.drop(effect.item_id),
+            do.ConfigureEngine: lambda _: engine.configure(session.engine_settings),
+            do.RunTool: lambda effect: self._spawn(effect.call_id, self._run_tool(effect)),
+            do.ListMcpTools: lambda effect: self._spawn(effect.list_id, self._list_mcp_tools(effect)),
+            do.RunMcpTool: lambda effect: self._spawn(effect.call_id, self._run_mcp_tool(effect)),
+            do.CancelTool: lambda effect: self._cancel(effect.call_id),
+            do.CloseSession: lambda effect: self.stop(effect.code, effect.reason),
+        }
 
     def _feed(self, effects: list[do.Effect]) -> None:
         """Perform effects behind all that are waiting: what a flush reports comes after the events it goes with."""

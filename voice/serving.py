@@ -11,6 +11,7 @@ import gc
 import os
 import signal
 import socket
+import ssl
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from voice.config import ServerConfig
 from voice.errors import VoiceError
 
 _log = structlog.get_logger(__name__)
+
+CERTIFICATE_LOOK_S = 10.0
+"""How often the files of the certificate are looked at."""
 
 _CLEANUP_S = 5.0
 """What closing sockets and ending the model host may take."""
@@ -77,6 +81,19 @@ class Models(Protocol):
         ...
 
 
+class Certificate(Protocol):
+    """What TLS is served with."""
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """Holds the certificate as it is now."""
+        ...
+
+    def reload_if_changed(self) -> bool:
+        """Take renewed files; never raises."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
     """What is to be run."""
@@ -86,6 +103,8 @@ class Served:
     announcer: Announcer
     models: Models | None = None
     """None when nobody thinks with them."""
+    certificate: Certificate | None = None
+    """None where TLS is not served."""
 
 
 async def serve(served: Served, config: ServerConfig) -> None:
@@ -95,19 +114,31 @@ async def serve(served: Served, config: ServerConfig) -> None:
     runner = web.AppRunner(served.application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     load: asyncio.Task[None] | None = None
+    renew: asyncio.Task[None] | None = None
     try:
         with stop.handled():
-            served.announcer.listening(*await _listen(runner, config))
+            if served.certificate is not None:
+                served.announcer.listening(*await _listen(runner, config, served.certificate.context))
+                renew = asyncio.create_task(_renew(served.certificate), name="renew certificate")
+            else:
+                served.announcer.listening(*await _listen(runner, config))
             load = asyncio.create_task(_load(served), name="load models")
             await stop.first.wait()
             await _drain(served, stop, config.drain_s)
     finally:
-        if load is not None:
-            load.cancel()
-            await asyncio.wait({load})
+        for task in (load, renew):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
         await _within(runner.cleanup(), "close the connections")
         if served.models is not None:
             await _within(served.models.aclose(), "end the model host")
+
+
+async def _renew(certificate: Certificate) -> None:
+    while True:
+        await asyncio.sleep(CERTIFICATE_LOOK_S)
+        certificate.reload_if_changed()
 
 
 async def _load(served: Served) -> None:
@@ -144,8 +175,10 @@ async def _within(work: Awaitable[None], what: str) -> None:
         _log.warning("gave up waiting", what=what, after_s=_CLEANUP_S)
 
 
-async def _listen(runner: web.AppRunner, config: ServerConfig) -> tuple[str, int]:
-    site = web.TCPSite(runner, config.host, config.port, backlog=1024)
+async def _listen(
+    runner: web.AppRunner, config: ServerConfig, context: ssl.SSLContext | None = None
+) -> tuple[str, int]:
+    site = web.TCPSite(runner, config.host, config.port, backlog=1024, ssl_context=context)
     try:
         await site.start()
     except OSError as error:

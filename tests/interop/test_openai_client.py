@@ -84,7 +84,7 @@ async def test_an_agents_own_tool_is_an_mcp_call_and_the_service_goes_on_by_itse
 
     async def conversation(client: Any) -> None:
         await configure(client)
-        turns.append(await client.ask(say("When are you open on Friday?")))
+        turns.append(await client.ask(say("Please look up the opening hours for Friday.")))
 
     frames = await hold(scripted, "service-tool", conversation)
     assert violations(frames) == []

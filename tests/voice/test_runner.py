@@ -24,10 +24,11 @@ from voice.engines.port import (
     TranscriptionEvent,
     TranscriptionRequest,
 )
-from voice.errors import CapacityError, ContractError, EngineError, EngineUnavailable
+from voice.errors import CapacityError, ContractError, EngineError, EngineUnavailable, KeyLimitReached
 from voice.manager import AgentRuntime, SessionLimits, SessionManager
 from voice.metrics import Metrics
 from voice.protocol import server_events as wire_events
+from voice.protocol.session_config import SessionUpdateBody
 from voice.tooling import ServiceTools, ToolContext, ToolResult, ToolSpec
 
 CREATE = '{"type":"response.create"}'
@@ -349,3 +350,33 @@ async def test_draining_ends_sessions_that_do_not_end_by_themselves(transport):
     assert not manager.ready
     with pytest.raises(CapacityError):
         manager.admit(manager.resolve(None))
+
+
+async def test_a_key_holds_no_more_sessions_than_it_may() -> None:
+    manager = make_manager(FakeEngine(nothing_to_say), max_sessions=9, max_sessions_per_key=1)
+    agent = manager.resolve(None)
+    first = manager.admit(agent, key_id="kiosk")
+    with pytest.raises(KeyLimitReached):
+        manager.admit(agent, key_id="kiosk")
+    manager.admit(agent, key_id="ops").release()
+    first.release()
+    manager.admit(agent, key_id="kiosk").release()
+
+
+async def test_a_session_begins_with_the_configuration_that_opened_it() -> None:
+    manager = make_manager(FakeEngine(nothing_to_say))
+    agent = manager.resolve(None)
+    opening = SessionUpdateBody(type="realtime", instructions="Be brief.")
+    assert manager.preview(agent, opening)["expires_at"] == 0
+    transport = MemoryTransport()
+    running = asyncio.create_task(manager.admit(agent, opening=opening).run(transport))
+    async with asyncio.timeout(5):
+        created = await transport.until("session.created")
+        assert isinstance(created, wire_events.SessionCreated)
+        assert created.session["instructions"] == "Be brief."
+        transport.hang_up()
+        await running
+
+
+async def nothing_to_say(_: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
+    yield EngineDone()

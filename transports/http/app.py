@@ -3,6 +3,8 @@
 | route                      | key | answers |
 |---|---|---|
 | GET /v1/realtime           | yes | the upgrade to a session (`realtime.py`) |
+| POST /v1/realtime/client_secrets | yes | a secret that opens sessions (`client_secrets.py`) |
+| POST /v1/realtime/calls/{id}/hangup | yes | nothing; the session ends |
 | GET /v1/models[/{id}]      | yes | who may be named by `?model=` |
 | GET /healthz               | no  | 200 while the process lives |
 | GET /readyz                | no  | 200 while a caller would be served, 503 otherwise |
@@ -18,12 +20,15 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from transports.http.auth import KeyRing, authenticate
+from transports.http.calls import Calls
+from transports.http.client_secrets import ClientSecrets
 from transports.http.metrics import TrafficCollector, exposition
 from transports.http.middleware import add_headers, guard
 from transports.http.realtime import Realtime
 from transports.http.sessions import Sessions
 from transports.outbox import Traffic
 from transports.websocket import WebSocketLimits
+from voice.protocol.client_secrets import decode_secret_request
 
 OWNER = "realtime-voice-agent"
 
@@ -43,14 +48,18 @@ def build_app(
     traffic = Traffic()
     registry = registry or CollectorRegistry()
     registry.register(TrafficCollector(traffic))
-    realtime = Realtime(sessions, keys, limits or WebSocketLimits(), traffic)
+    secrets, calls = ClientSecrets(), Calls()
+    realtime = Realtime(sessions, keys, limits or WebSocketLimits(), traffic, secrets, calls)
     service = _Service(sessions, keys, registry)
+    control = _Control(sessions, keys, secrets, calls)
     app = web.Application(middlewares=[guard(loopback_only=not keys.required)])
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(realtime.close_all)
     app.add_routes(
         [
             web.get("/v1/realtime", realtime.handle, allow_head=False),
+            web.post("/v1/realtime/client_secrets", control.mint_secret),
+            web.post("/v1/realtime/calls/{call_id}/hangup", control.hang_up),
             web.get("/v1/models", service.models),
             web.get("/v1/models/{id:.+}", service.model),
             web.get("/healthz", service.health),
@@ -59,6 +68,34 @@ def build_app(
         ]
     )
     return app
+
+
+class _Control:
+    """What a key may do about sessions besides opening them."""
+
+    def __init__(self, sessions: Sessions, keys: KeyRing, secrets: ClientSecrets, calls: Calls) -> None:
+        self._sessions = sessions
+        self._keys = keys
+        self._secrets = secrets
+        self._calls = calls
+
+    async def mint_secret(self, request: web.Request) -> web.Response:
+        """Make a client secret (contract 1.2)."""
+        key_id = authenticate(request, self._keys)
+        body = await request.read()
+        asked = decode_secret_request(body)
+        agent = self._sessions.resolve(asked.session.model)
+        session = self._sessions.preview(agent, asked.session)
+        value, secret = self._secrets.mint(
+            asked.session, key_id=key_id, lifetime_s=asked.expires_after.seconds, size_bytes=len(body)
+        )
+        return web.json_response({"value": value, "expires_at": secret.expires_at, "session": session})
+
+    async def hang_up(self, request: web.Request) -> web.Response:
+        """End a live session of the same key (contract 1.4)."""
+        key_id = authenticate(request, self._keys)
+        self._calls.find(request.match_info["call_id"], key_id).place.stop(1000, "The call was hung up.")
+        return web.Response()
 
 
 class _Service:

@@ -3,9 +3,11 @@
 import hashlib
 import hmac
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from aiohttp import hdrs, web
 
+from transports.http.client_secrets import PREFIX, ClientSecret, ClientSecrets
 from transports.http.errors import ApiError
 
 KEY_PROTOCOL = "openai-insecure-api-key"
@@ -24,6 +26,8 @@ class KeyRing:
         for key_id, secret in (keys or {}).items():
             if not secret or not secret.isascii() or not secret.isprintable() or secret != secret.strip():
                 raise ValueError(f"the key {key_id!r} must be printable ASCII without blanks around it")
+            if secret.startswith(PREFIX):
+                raise ValueError(f"the key {key_id!r} begins like a client secret ({PREFIX}…): choose another")
             self._digests[key_id] = _digest(secret)
 
     @property
@@ -44,14 +48,43 @@ class KeyRing:
         return f"KeyRing({', '.join(self._digests)})"
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who opens a session."""
+
+    key_id: str | None
+    """None where no key is required."""
+    secret: ClientSecret | None = None
+    """The client secret that was shown instead of the key that made it."""
+
+
+def identify_caller(request: web.Request, keys: KeyRing, secrets: ClientSecrets) -> Caller:
+    """Return who asks for a session: with a key, or with a client secret that one has made.
+
+    Raises: ApiError 401 `invalid_api_key`, also where no key is required but a client secret is wrong or expired: its
+    session would not be the one that was configured.
+    """
+    offered = _offered_key(request)
+    if offered is None or not offered.startswith(PREFIX):
+        return Caller(authenticate(request, keys))
+    secret = secrets.find(offered)
+    if secret is None:
+        raise _unauthorized("Incorrect API key provided. No client secret of this service is like it.")
+    return Caller(secret.key_id, secret)
+
+
 def authenticate(request: web.Request, keys: KeyRing) -> str | None:
     """Return the id of the caller's key, or None where no key is required.
 
-    Raises: ApiError 401 `invalid_api_key`.
+    Raises: ApiError 401 `invalid_api_key`; 403 for a client secret, which opens sessions and nothing else.
     """
+    secret = _offered_key(request)
+    if secret is not None and secret.startswith(PREFIX):
+        raise ApiError(
+            403, "A client secret opens sessions only: use an API key here.", code="insufficient_permissions"
+        )
     if not keys.required:
         return None
-    secret = _offered_key(request)
     if secret is None:
         raise _unauthorized(
             "You didn't provide an API key. Provide it in an Authorization header using Bearer auth "

@@ -9,12 +9,15 @@ from aiohttp.typedefs import Handler, Middleware
 
 from transports.http.errors import ApiError
 from transports.http.origin import require_loopback
-from voice.errors import CapacityError, ContractError, EngineUnavailable
+from voice.errors import CapacityError, ContractError, EngineUnavailable, KeyLimitReached
 
 log = structlog.get_logger(__name__)
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 """`req_…`: in the `x-request-id` header of the answer and in the log."""
+
+CALL_ID: Final = web.RequestKey("call_id", str)
+"""`rtc_…`: in the `x-call-id` header of the 101, so that a session over WebSocket can be joined (an extension)."""
 
 _STATUS_CODES = {400: "bad_request", 404: "unknown_url", 405: "method_not_allowed", 413: "request_too_large"}
 
@@ -22,6 +25,8 @@ _STATUS_CODES = {400: "bad_request", 404: "unknown_url", 405: "method_not_allowe
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Put the request id on every answer, the 101 among them (signal `on_response_prepare`)."""
     response.headers["x-request-id"] = _request_id(request)
+    if CALL_ID in request:
+        response.headers["x-call-id"] = request[CALL_ID]
     response.headers[hdrs.SERVER] = "realtime-voice-agent"
 
 
@@ -56,6 +61,9 @@ def from_voice(error: ContractError | CapacityError | EngineUnavailable) -> ApiE
     if isinstance(error, ContractError):
         status = 404 if error.code == "model_not_found" else 400
         return ApiError(status, error.message, code=error.code, param=error.param, type=error.type)
+    if isinstance(error, KeyLimitReached):
+        headers = retry_after(error.retry_after_s)
+        return ApiError(429, str(error), code="rate_limit_exceeded", type="rate_limit_error", headers=headers)
     if isinstance(error, CapacityError):
         # 503, not 429: the caller did nothing too often, and a load balancer tries the next machine.
         return ApiError(503, str(error), code="capacity_exceeded", headers=retry_after(error.retry_after_s))
@@ -68,9 +76,14 @@ def retry_after(seconds: float) -> dict[str, str]:
 
 
 def _refusal(request: web.Request, error: ApiError) -> web.Response:
-    if error.status in {401, 403, 503}:
+    if error.status in {401, 403, 429, 503}:
         log.info(
-            "request refused", request_id=_request_id(request), status=error.status, code=error.code, path=request.path
+            "request refused",
+            request_id=_request_id(request),
+            client_request_id=client_request_id(request),
+            status=error.status,
+            code=error.code,
+            path=request.path,
         )
     return web.json_response(error.body(), status=error.status, headers=error.headers)
 
@@ -90,6 +103,12 @@ def _from_http(request: web.Request, error: web.HTTPException) -> ApiError:
     else:
         message = error.text or error.reason
     return ApiError(error.status, message, code=code, headers=headers)
+
+
+def client_request_id(request: web.Request) -> str | None:
+    """Return the id that the client gave its request, cut to what a log takes; None without one."""
+    given = request.headers.get("X-Client-Request-Id")
+    return given[:128] if given else None
 
 
 def _request_id(request: web.Request) -> str:

@@ -1,6 +1,7 @@
 """`GET /v1/realtime`: the handshake of contract 2.1 to 2.3, then a session for as long as the socket lives.
 
-loopback (no keys) 403 → key 401 → upgrade asked 426 → query 400/404 → model 404 → place 503 → 101
+loopback (no keys) 403 → key 401 → upgrade asked 426 → query 400 → model 404 → place 429/503 → 101
+                                                               └─► call_id: call 404 → 101, a sideband
 """
 
 import asyncio
@@ -9,10 +10,14 @@ from dataclasses import dataclass, field
 import structlog
 from aiohttp import hdrs, web
 
-from transports.http.auth import KeyRing, authenticate, offered_protocols
+from transports.http.auth import Caller, KeyRing, identify_caller, offered_protocols
+from transports.http.calls import Call, Calls, call_not_found
+from transports.http.client_secrets import ClientSecrets
 from transports.http.errors import ApiError
-from transports.http.sessions import Sessions
+from transports.http.middleware import CALL_ID, REQUEST_ID, client_request_id
+from transports.http.sessions import Place, Sessions
 from transports.outbox import Traffic
+from transports.shared import SharedTransport
 from transports.websocket import WebSocketLimits, WebSocketTransport
 from voice.ids import Ids
 from voice.protocol.server_events import ErrorBody, ErrorEvent
@@ -38,30 +43,66 @@ class Realtime:
     keys: KeyRing
     limits: WebSocketLimits
     traffic: Traffic
+    secrets: ClientSecrets = field(default_factory=ClientSecrets)
+    calls: Calls = field(default_factory=Calls)
     _open: set[WebSocketTransport] = field(default_factory=set)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Check, take a place, upgrade, and hold the session until it ends."""
-        key_id = authenticate(request, self.keys)
+        caller = identify_caller(request, self.keys, self.secrets)
         _check_request(request)
+        if "call_id" in request.query:
+            return await self._join(request, caller)
         if _is_beta(request):
             return await self._refuse_beta(request)
-        agent = self.sessions.resolve(request.query.get("model") or None)
-        place = self.sessions.admit(agent, key_id=key_id)
+        opening = caller.secret.session if caller.secret is not None else None
+        # What the secret names goes before the query: who holds it was given this one, not any.
+        model = (opening.model if opening is not None else None) or request.query.get("model") or None
+        agent = self.sessions.resolve(model)
+        place = self.sessions.admit(agent, key_id=caller.key_id, opening=opening)
+        request[CALL_ID] = self.calls.new_id()
         try:
             transport = await self._accept(request)
         except BaseException:
             place.release()
             raise
+        log.info(
+            "session opened",
+            call_id=request[CALL_ID],
+            request_id=request.get(REQUEST_ID),
+            client_request_id=client_request_id(request),
+        )
+        await self._hold(place, transport, request[CALL_ID], caller.key_id, agent.name)
+        return transport.response
+
+    async def _hold(
+        self, place: Place, transport: WebSocketTransport, call_id: str, key_id: str | None, agent: str
+    ) -> None:
+        shared = SharedTransport(transport)
+        self._open.add(transport)
+        self.calls.add(call_id, Call(shared, place, key_id))
+        try:
+            await place.run(shared)
+        except Exception:  # the boundary of a session: the others go on
+            log.exception("session failed", agent=agent)
+            await shared.aclose(INTERNAL_ERROR, "The server had an error.")
+        finally:
+            self.calls.remove(call_id)
+            self._open.discard(transport)
+            await shared.aclose()
+
+    async def _join(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        """Carry a sideband. A client secret joins nothing, and an old client finds nothing (contract 2.3, 2.6)."""
+        call_id = request.query["call_id"]
+        if caller.secret is not None or _is_beta(request):
+            raise call_not_found()
+        call = self.calls.find(call_id, caller.key_id)
+        transport = await self._accept(request)
         self._open.add(transport)
         try:
-            await place.run(transport)
-        except Exception:  # the boundary of a session: the others go on
-            log.exception("session failed", agent=agent.name)
-            await transport.aclose(INTERNAL_ERROR, "The server had an error.")
+            await call.transport.join(transport)
         finally:
             self._open.discard(transport)
-            await transport.aclose()
         return transport.response
 
     async def close_all(self, _: web.Application) -> None:
@@ -105,12 +146,7 @@ def _check_request(request: web.Request) -> None:
             code="upgrade_required",
             headers={hdrs.UPGRADE: "websocket", hdrs.CONNECTION: "Upgrade"},
         )
-    call_id = request.query.get("call_id")
-    if call_id is not None:
-        raise ApiError(
-            404, f"No call with id '{call_id[:100]}' is known here.", code="call_id_not_found", param="call_id"
-        )
-    if request.query.get("intent") == "transcription":
+    if request.query.get("intent") == "transcription" and "call_id" not in request.query:
         if "model" in request.query:
             message, code = "You must not provide a model parameter for transcription sessions", "invalid_model"
         else:

@@ -1,10 +1,11 @@
 """The port to the sessions behind the HTTP surface; `voice.manager.SessionManager` is its implementation."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from transports.port import Transport
 from voice.agent import Agent
+from voice.protocol.session_config import SessionUpdateBody
 
 
 class Place(Protocol):
@@ -12,6 +13,10 @@ class Place(Protocol):
 
     async def run(self, transport: Transport) -> None:
         """Hold the session over `transport`; return when it has ended and the transport is closed."""
+        ...
+
+    def stop(self, code: int, reason: str) -> None:
+        """End the session; `run` returns soon."""
         ...
 
     def release(self) -> None:
@@ -43,8 +48,15 @@ class Sessions(Protocol):
         """Return everyone that `?model=` may name."""
         ...
 
-    def admit(self, agent: Agent, *, key_id: str | None) -> Place:
-        """Take a place for a session with `agent`.
+    def preview(self, agent: Agent, opening: SessionUpdateBody) -> dict[str, Any]:
+        """Return the `session` that one with `agent` would begin with, as no session has yet: `expires_at` is 0.
+
+        Raises: ContractError for what a session would refuse.
+        """
+        ...
+
+    def admit(self, agent: Agent, *, key_id: str | None, opening: SessionUpdateBody | None = None) -> Place:
+        """Take a place for a session with `agent`, configured by `opening` from its first event on.
 
         Raises: CapacityError when all are taken or the service is stopping, EngineUnavailable when that agent's
         engine is not there; another's may be.

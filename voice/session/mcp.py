@@ -217,10 +217,6 @@ class Approvals:
         self._answered.add(answer.approval_request_id)
         return self._waiting.pop(answer.approval_request_id)
 
-    def snapshot(self, item_id: str) -> AnyItem | None:
-        """Return a waiting call's item."""
-        return next((call.item for call in self._waiting.values() if call.item.id == item_id), None)
-
 
 def _conclude(out: Outbox, conversation: Conversation, item: AnyItem) -> None:
     conversation.replace(item)

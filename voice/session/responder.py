@@ -84,10 +84,10 @@ class Responder:
         Raises: ContractError when a default response is under way (contract 4.9).
         """
         in_conversation = params is None or params.conversation != "none"
-        if in_conversation and self._active is not None and self._active.id == self._raced_id:
-            self._raced_id = None  # what is asked for is under way
-            return
         if in_conversation and self._active is not None:
+            if self._active.id == self._raced_id:
+                self._raced_id = None  # what is asked for is under way
+                return
             raise ContractError(
                 f"Conversation already has an active response in progress: {self._active.id}. "
                 "Wait until the response is finished before creating a new one.",
@@ -211,7 +211,7 @@ class Responder:
             raise ContractError("Cancellation failed: no active response found", code="response_cancel_not_active")
         if response.is_generating:
             self._core.out.add(CancelResponse(response.id))
-        self._is_due = False
+        self._is_due = self._may_race = False
         self._end(response, "client_cancelled")
 
     def snapshot(self, item_id: str) -> AnyItem | None:

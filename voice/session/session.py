@@ -16,8 +16,8 @@ from voice.ids import Ids
 from voice.protocol import client_events as client
 from voice.protocol import server_events as wire_events
 from voice.protocol.response_params import ResponseParams
-from voice.protocol.session_config import SessionConfig, checked_voice, merge
-from voice.protocol.session_fields import SemanticVad
+from voice.protocol.session_config import SessionConfig, checked_voice
+from voice.session.configuration import reconfigured
 from voice.session.conversation import Conversation
 from voice.session.core import Core, SessionTraits
 from voice.session.effects import CloseSession, ConfigureEngine, Effect, FlushAudio
@@ -205,13 +205,12 @@ class Session:
             self._turn.receive_audio(pcm)
 
     def _update(self, event: client.SessionUpdate) -> None:
-        config = merge(self._core.config, event.session, voice_is_fixed=self._core.agent_has_spoken)
-        check_servers(config.tools, "session.tools", served=self._core.traits.serves_mcp)
-        if isinstance(config.audio.input.turn_detection, SemanticVad):
-            raise ContractError(
-                "Invalid value: 'semantic_vad'. Supported values are: 'server_vad' and null.",
-                param="session.audio.input.turn_detection.type",
-            )
+        config = reconfigured(
+            self._core.config,
+            event.session,
+            voice_is_fixed=self._core.agent_has_spoken,
+            serves_mcp=self._core.traits.serves_mcp,
+        )
         self._core.config = config
         self._turn.reconfigure()
         out = self._core.out

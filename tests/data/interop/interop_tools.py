@@ -1,13 +1,16 @@
 """Tools of the service, as the interop tests want them: quick, slow, and bad in every way."""
 
 import asyncio
+from typing import Literal
 
 from tools import tool
 
+Day = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+
 
 @tool
-def opening_hours(day: str) -> str:
-    """Tell when the restaurant is open.
+def opening_hours(day: Day) -> str:
+    """Look up the opening hours of a day.
 
     Args:
         day: Day of the week.

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 import uvloop
@@ -16,6 +17,7 @@ from voice.agent import Agent
 from voice.errors import ContractError
 from voice.protocol.client_events import InvalidEvent
 from voice.protocol.server_events import ErrorBody, ErrorEvent, InputAudioBufferCleared
+from voice.protocol.session_config import SessionConfig, SessionUpdateBody, merge
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -56,6 +58,9 @@ class FakePlace:
         finally:
             self.release()
 
+    def stop(self, code: int, reason: str) -> None:
+        self._sessions.stopped.append((code, reason))
+
     def release(self) -> None:
         self._sessions.active -= 1
         if not self._sessions.active:
@@ -72,6 +77,8 @@ class FakeSessions:
         self.refusal: Exception | None = None
         self.talk: Talk = answer_everything
         self.admitted: list[tuple[str, str | None]] = []
+        self.openings: list[SessionUpdateBody | None] = []
+        self.stopped: list[tuple[int, str]] = []
 
     def resolve(self, model: str | None) -> Agent:
         for agent in AGENTS:
@@ -82,10 +89,15 @@ class FakeSessions:
     def models(self) -> list[Agent]:
         return AGENTS
 
-    def admit(self, agent: Agent, *, key_id: str | None) -> FakePlace:
+    def preview(self, agent: Agent, opening: SessionUpdateBody) -> dict[str, Any]:
+        config = SessionConfig(id="sess_0", model=agent.name, expires_at=0)
+        return merge(config, opening, voice_is_fixed=False).to_wire()
+
+    def admit(self, agent: Agent, *, key_id: str | None, opening: SessionUpdateBody | None = None) -> FakePlace:
         if self.refusal is not None:
             raise self.refusal
         self.admitted.append((agent.name, key_id))
+        self.openings.append(opening)
         self.active += 1
         self.empty.clear()
         return FakePlace(self)

@@ -4,9 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
+import structlog
 from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 
-from voice.errors import CapacityError, ContractError, EngineUnavailable
+from voice.errors import CapacityError, ContractError, EngineUnavailable, KeyLimitReached
 
 UPGRADE = {
     "Connection": "Upgrade",
@@ -253,3 +254,20 @@ async def test_the_refusal_reaches_a_websocket_client_as_a_status(locked: Any) -
     with pytest.raises(WSServerHandshakeError) as refused:
         await locked.client.ws_connect("/v1/realtime")
     assert refused.value.status == 401
+
+
+async def test_a_key_with_all_its_sessions_is_told_to_wait(locked: Any) -> None:
+    locked.sessions.refusal = KeyLimitReached("This key holds all 2 sessions that it may.", retry_after_s=5)
+    status, error, headers = await refusal(locked, "/v1/realtime", BEARER)
+    assert (status, error["code"], error["type"]) == (429, "rate_limit_exceeded", "rate_limit_error")
+    assert headers["retry-after"] == "5"
+
+
+async def test_the_clients_own_request_id_is_logged(locked: Any) -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with locked.client.ws_connect("/v1/realtime", headers=BEARER | {"X-Client-Request-Id": "mine-7"}):
+            pass
+        await locked.ended()
+        await refusal(locked, "/v1/realtime", {"X-Client-Request-Id": "mine-8"})
+    ids = {entry["event"]: entry["client_request_id"] for entry in logs if "client_request_id" in entry}
+    assert ids == {"session opened": "mine-7", "request refused": "mine-8"}

@@ -181,7 +181,7 @@ async def test_a_client_that_never_reads_is_dropped_and_its_memory_bounded(start
         for _ in range(200):
             for _ in range(50):
                 transport.send_event(InputAudioBufferCleared(event_id="x" * 1000))
-                highest = max(highest, transport._outbox.queued_bytes)
+                highest = max(highest, transport._primary._outbox.queued_bytes)
             await asyncio.sleep(0)
         assert [event async for event in transport.client_events()] == []
 
@@ -238,7 +238,7 @@ async def test_a_client_that_asks_and_never_reads_is_not_read_from_either(start:
         async for _ in transport.client_events():
             for _ in range(4):
                 transport.send_event(InputAudioBufferCleared(event_id="x" * 2000))
-            highest = max(highest, transport._outbox.queued_bytes)
+            highest = max(highest, transport._primary._outbox.queued_bytes)
 
     service.sessions.talk = answer
     raw = await silent_client(service)
@@ -299,7 +299,7 @@ async def test_closing_on_a_client_that_never_reads_is_bounded_in_time(start: An
         await transport.aclose(1001, "bye")
         for _ in range(5):  # uvloop frees what an abort leaves one turn later
             await asyncio.sleep(0)
-        left.append(transport._outbox.queued_bytes)
+        left.append(transport._primary._outbox.queued_bytes)
 
     service.sessions.talk = leave
     raw = await silent_client(service)

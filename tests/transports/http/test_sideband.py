@@ -1,0 +1,118 @@
+"""Joining and ending a live session from aside (contract 1.4, 2.1, 2.3)."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiohttp import ClientWebSocketResponse, WSMsgType
+
+from transports.port import Transport
+from voice.protocol.server_events import InputAudioBufferCleared, SessionCreated
+
+OPS = {"Authorization": "Bearer sk-ops.with-dots_and-more"}
+KIOSK = {"Authorization": "Bearer sk-kiosk"}
+
+
+async def talk(transport: Transport) -> None:
+    """Greet as a session does, and answer each event with one."""
+    transport.send_event(SessionCreated(event_id="event_0", session={"instructions": "Be brief."}))
+    count = 0
+    async for _ in transport.client_events():
+        count += 1
+        transport.send_event(InputAudioBufferCleared(event_id=f"event_{count}"))
+
+
+async def begin(service: Any) -> tuple[ClientWebSocketResponse, str]:
+    service.sessions.talk = talk
+    socket = await service.client.ws_connect("/v1/realtime", headers=KIOSK)
+    assert (await receive(socket))["type"] == "session.created"
+    return socket, socket._response.headers["x-call-id"]
+
+
+async def receive(socket: ClientWebSocketResponse) -> dict[str, Any]:
+    async with asyncio.timeout(5):
+        event: dict[str, Any] = await socket.receive_json()
+    return event
+
+
+async def test_sidebands_get_every_event_in_the_same_order_and_may_send(locked: Any) -> None:
+    primary, call_id = await begin(locked)
+    assert call_id.startswith("rtc_local_")
+    path = f"/v1/realtime?call_id={call_id}&model=ignored"
+    sidebands = [await locked.client.ws_connect(path, headers=KIOSK) for _ in range(2)]
+    for socket in sidebands:
+        greeting = await receive(socket)
+        assert (greeting["type"], greeting["session"]) == ("session.created", {"instructions": "Be brief."})
+    for socket in (primary, *sidebands) * 5:
+        await socket.send_json({"type": "input_audio_buffer.clear"})
+    for socket in (primary, *sidebands):
+        assert [(await receive(socket))["event_id"] for _ in range(15)] == [f"event_{n}" for n in range(1, 16)]
+    assert len(locked.sessions.admitted) == 1
+    await primary.close()
+    for socket in sidebands:
+        assert (await socket.receive(timeout=5)).type is WSMsgType.CLOSE
+        assert socket.close_code == 1000
+    await locked.ended()
+
+
+async def test_a_sideband_that_leaves_changes_nothing(locked: Any) -> None:
+    primary, call_id = await begin(locked)
+    sideband = await locked.client.ws_connect(f"/v1/realtime?call_id={call_id}", headers=KIOSK)
+    await receive(sideband)
+    await sideband.close()
+    await primary.send_json({"type": "input_audio_buffer.clear"})
+    assert (await receive(primary))["event_id"] == "event_1"
+    await primary.close()
+
+
+async def test_flooding_sidebands_end_with_the_session(locked: Any) -> None:
+    primary, call_id = await begin(locked)
+    sidebands = [await locked.client.ws_connect(f"/v1/realtime?call_id={call_id}", headers=KIOSK) for _ in range(3)]
+    for socket in sidebands:
+        for _ in range(200):
+            await socket.send_json({"type": "input_audio_buffer.clear"})
+    await primary.close()
+    for socket in sidebands:
+        async with asyncio.timeout(5):
+            async for _ in socket:
+                pass
+        assert socket.close_code == 1000
+
+
+async def test_only_the_key_of_a_session_finds_it(locked: Any) -> None:
+    primary, call_id = await begin(locked)
+    async with locked.client.post("/v1/realtime/client_secrets", json={}, headers=KIOSK) as answer:
+        secret = {"Authorization": f"Bearer {(await answer.json())['value']}"}
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    for who, wanted in ((OPS, call_id), (secret, call_id), (KIOSK, "rtc_local_0")):
+        async with locked.client.get(f"/v1/realtime?call_id={wanted}", headers=upgrade | who) as answer:
+            assert answer.status == 404
+            assert (await answer.json())["error"]["code"] == "call_id_not_found"
+    await primary.close()
+
+
+async def test_hanging_up_ends_a_session_of_the_same_key(locked: Any) -> None:
+    primary, call_id = await begin(locked)
+    path = f"/v1/realtime/calls/{call_id}/hangup"
+    async with locked.client.post(path, headers=OPS) as answer:
+        assert answer.status == 404
+    assert locked.sessions.stopped == []
+    async with locked.client.post(path, headers=KIOSK) as answer:
+        assert (answer.status, await answer.read()) == (200, b"")
+    assert [code for code, _ in locked.sessions.stopped] == [1000]
+    await primary.close()
+    await locked.ended()
+    async with locked.client.post(path, headers=KIOSK) as answer:
+        assert answer.status == 404
+
+
+@pytest.mark.parametrize("query", ["?call_id=rtc_local_0&model=receptionist", "?call_id="])
+async def test_an_unknown_call_takes_no_place(service: Any, query: str) -> None:
+    async with service.client.get(f"/v1/realtime{query}", headers={"Upgrade": "websocket"}) as answer:
+        assert answer.status == 404
+    assert service.sessions.admitted == []

@@ -1,0 +1,130 @@
+"""One session carried by its primary transport and watched, or steered, by any number of sidebands (contract 2.1).
+
+    primary ──events──┐                 ┌──► primary: every event, and the audio
+                      ├──► Session ─────┤
+    sidebands ─events─┘                 └──► sidebands: every event in the same order, no audio
+
+A sideband that comes or goes changes nothing; when the primary ends, so do they.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from transports.port import Flushed, Transport
+from voice.audio.frames import AudioFrame
+from voice.ids import Ids
+from voice.protocol.client_events import ClientEvent
+from voice.protocol.server_events import ServerEvent, SessionCreated, SessionUpdated
+from voice.session.effects import FinishAudio, PlayAudio
+
+
+class SharedTransport:
+    """Implements `voice.transport.Transport` over a primary, and lets others listen and speak."""
+
+    def __init__(self, primary: Transport) -> None:
+        """Own `primary`: it is closed with this."""
+        self._primary = primary
+        self._sidebands: list[Transport] = []
+        self._session: dict[str, Any] | None = None
+        # One event read ahead, not more: the primary stops reading a client that does not take its answers.
+        self._events: asyncio.Queue[ClientEvent | None] = asyncio.Queue(1)
+        self._ids = Ids()
+        self._is_over = False
+        self._sideband_speaks = asyncio.Lock()
+
+    @property
+    def is_joinable(self) -> bool:
+        """True from the first event of the session to its end."""
+        return self._session is not None and not self._is_over
+
+    async def join(self, sideband: Transport) -> None:
+        """Carry `sideband` until it or the session ends, and close it. Cancelling is safe.
+
+        It is greeted by `session.created` with the configuration as it is now.
+        """
+        session = self._session
+        if session is None or self._is_over:
+            await sideband.aclose()
+            return
+        sideband.send_event(SessionCreated(event_id=self._ids.mint("event"), session=session))
+        self._sidebands.append(sideband)
+        try:
+            async for event in sideband.client_events():
+                async with self._sideband_speaks:  # so that at most one waits to put, whom `_end` lets go
+                    if self._is_over:
+                        break
+                    await self._events.put(event)
+        finally:
+            if sideband in self._sidebands:
+                self._sidebands.remove(sideband)
+            await sideband.aclose()
+
+    @property
+    def plays_in_real_time(self) -> bool:
+        """As the primary does."""
+        return self._primary.plays_in_real_time
+
+    def frames(self) -> AsyncIterator[AudioFrame]:
+        """Yield the primary's audio."""
+        return self._primary.frames()
+
+    async def client_events(self) -> AsyncIterator[ClientEvent]:
+        """Yield what everyone sends, each one's in its order. Ends with the primary."""
+        reader = asyncio.create_task(self._read_primary(), name="primary events")
+        try:
+            while (event := await self._events.get()) is not None:
+                yield event
+            await reader  # a fault of its own is the session's
+        finally:
+            reader.cancel()
+            await asyncio.wait({reader})
+            self._end()
+
+    async def _read_primary(self) -> None:
+        try:
+            async for event in self._primary.client_events():
+                await self._events.put(event)
+        except Exception:
+            await self._events.put(None)
+            raise
+        await self._events.put(None)
+
+    def _end(self) -> None:
+        self._is_over = True
+        while not self._events.empty():  # who waits to put must not wait for ever
+            self._events.get_nowait()
+
+    def send_event(self, event: ServerEvent) -> None:
+        """Queue an event for everyone."""
+        if isinstance(event, SessionCreated | SessionUpdated):
+            self._session = event.session
+        self._primary.send_event(event)
+        for sideband in self._sidebands:
+            sideband.send_event(event)
+
+    def play_audio(self, audio: PlayAudio) -> None:
+        """Queue audio for the caller; sidebands get none (contract 2.1)."""
+        self._primary.play_audio(audio)
+
+    def finish_audio(self, audio: FinishAudio) -> None:
+        """As the primary does."""
+        self._primary.finish_audio(audio)
+
+    def flush_audio(self) -> Flushed | None:
+        """As the primary does."""
+        return self._primary.flush_audio()
+
+    async def wait_playable(self) -> None:
+        """Wait for the primary alone: a sideband that reads slowly never holds the call up."""
+        await self._primary.wait_playable()
+
+    async def wait_drained(self) -> str:
+        """As the primary does."""
+        return await self._primary.wait_drained()
+
+    async def aclose(self, code: int = 1000, reason: str = "") -> None:
+        """Close the primary with `code` and every sideband with 1000. Safe to call twice."""
+        self._end()
+        sidebands = [sideband.aclose(1000, "The session has ended.") for sideband in self._sidebands]
+        await asyncio.gather(self._primary.aclose(code, reason), *sidebands)

@@ -1,0 +1,101 @@
+"""What a flow is: a declared, small function that plays one part of the contract against a server.
+
+    @flow("text turn", family="text", sends=("response.create",), shows=TEXT_RESPONSE)
+    async def text_turn(client: Client) -> None:
+        ...                                     # raises Failed, NotServed or Skipped; anything else it does holds
+
+`shows` must all come for the flow to hold; `may` may come as well; any other type is a violation.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from voice.conformance.client import Client
+    from voice.conformance.target import Target
+
+Frame = dict[str, Any]
+Kind = Literal["flow", "error", "rest"]
+
+
+class Failed(Exception):
+    """The server does not do what the contract says."""
+
+    def __init__(self, message: str, frame: Frame | None = None) -> None:
+        """`frame` shows it, where one does."""
+        super().__init__(message)
+        self.message = message
+        self.frame = frame
+
+
+class NotServed(Exception):
+    """The server says that it does not serve this part, which is honest and yet a gap."""
+
+
+class Skipped(Exception):
+    """The kit could not check this here, through no fault of the server's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One part of the contract, and how it is played."""
+
+    name: str
+    family: str
+    play: Callable[..., Awaitable[None]]
+    summary: str
+    kind: Kind = "flow"
+    sends: Sequence[str] = ()
+    shows: Sequence[str] = ()
+    may: Sequence[str] = ()
+    needs_speech: bool = False
+    timeout_s: float = 60.0
+    """For the whole flow."""
+    query: dict[str, str | None] = field(default_factory=dict)
+    """Over the usual query of the address; None leaves a parameter out."""
+    connects: bool = True
+    """False: it gets the target instead of a client, and connects by itself."""
+
+
+ClientFlow = Callable[["Client"], Awaitable[None]]
+TargetFlow = Callable[["Target"], Awaitable[None]]
+
+REGISTRY: list[Flow] = []
+
+
+def flow(name: str, **options: Any) -> Callable[[ClientFlow], ClientFlow]:
+    """Declare a flow. Its docstring's first line is its summary; `options` are the fields of `Flow`."""
+
+    def declare(play: ClientFlow) -> ClientFlow:
+        REGISTRY.append(Flow(name=name, play=play, summary=_first_line(play.__doc__), **options))
+        return play
+
+    return declare
+
+
+def request(name: str, **options: Any) -> Callable[[TargetFlow], TargetFlow]:
+    """Declare a check that connects by itself: handshakes and REST calls."""
+
+    def declare(play: TargetFlow) -> TargetFlow:
+        given = {"kind": "rest", "connects": False} | options
+        REGISTRY.append(Flow(name=name, play=play, summary=_first_line(play.__doc__), **given))
+        return play
+
+    return declare
+
+
+def check(holds: object, message: str, frame: Frame | None = None) -> None:
+    """Raises: Failed with `message`, unless it holds."""
+    if not holds:
+        raise Failed(message, frame)
+
+
+def equal(what: str, found: object, expected: object, frame: Frame | None = None) -> None:
+    """Raises: Failed, unless both are the same."""
+    if found != expected:
+        raise Failed(f"{what} is {found!r}, expected {expected!r}", frame)
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().partition("\n")[0]

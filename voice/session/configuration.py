@@ -1,0 +1,20 @@
+"""What this service takes of a client's configuration, at the start of a session and in the middle of it."""
+
+from voice.errors import ContractError
+from voice.protocol.session_config import SessionConfig, SessionUpdateBody, merge
+from voice.protocol.session_fields import SemanticVad
+from voice.session.mcp import check_servers
+
+
+def reconfigured(
+    config: SessionConfig, update: SessionUpdateBody, *, voice_is_fixed: bool, serves_mcp: bool
+) -> SessionConfig:
+    """Return the configuration after an update. Raises: ContractError, and then nothing has changed."""
+    config = merge(config, update, voice_is_fixed=voice_is_fixed)
+    check_servers(config.tools, "session.tools", served=serves_mcp)
+    if isinstance(config.audio.input.turn_detection, SemanticVad):
+        raise ContractError(
+            "Invalid value: 'semantic_vad'. Supported values are: 'server_vad' and null.",
+            param="session.audio.input.turn_detection.type",
+        )
+    return config
