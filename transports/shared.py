@@ -1,14 +1,14 @@
 """One session carried by its primary transport and watched, or steered, by any number of sidebands (contract 2.1).
 
-    primary ──events──┐                 ┌──► primary: every event, and the audio
-                      ├──► Session ─────┤
-    sidebands ─events─┘                 └──► sidebands: every event in the same order, no audio
+    primary ──events──► Session ─────┬──► primary: every event, and the audio
+    sidebands ─events─────┘          └──► sidebands: every event in the same order, no audio
 
-A sideband that comes or goes changes nothing; when the primary ends, so do they.
+A sideband that comes or goes changes nothing; when the primary ends, so do they. Their events go straight to the
+session, which takes an event without waiting: a call that nobody joins pays nothing for this.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from transports.port import Flushed, Transport
@@ -22,16 +22,14 @@ from voice.session.effects import FinishAudio, PlayAudio
 class SharedTransport:
     """Implements `voice.transport.Transport` over a primary, and lets others listen and speak."""
 
-    def __init__(self, primary: Transport) -> None:
-        """Own `primary`: it is closed with this."""
+    def __init__(self, primary: Transport, receive: Callable[[ClientEvent], None]) -> None:
+        """Own `primary`: it is closed with this. `receive` takes what a sideband sends; called on the event loop."""
         self._primary = primary
+        self._receive = receive
         self._sidebands: list[Transport] = []
         self._session: dict[str, Any] | None = None
-        # One event read ahead, not more: the primary stops reading a client that does not take its answers.
-        self._events: asyncio.Queue[ClientEvent | None] = asyncio.Queue(1)
         self._ids = Ids()
         self._is_over = False
-        self._sideband_speaks = asyncio.Lock()
 
     @property
     def is_joinable(self) -> bool:
@@ -51,10 +49,9 @@ class SharedTransport:
         self._sidebands.append(sideband)
         try:
             async for event in sideband.client_events():
-                async with self._sideband_speaks:  # so that at most one waits to put, whom `_end` lets go
-                    if self._is_over:
-                        break
-                    await self._events.put(event)
+                if self._is_over:
+                    break
+                self._receive(event)
         finally:
             if sideband in self._sidebands:
                 self._sidebands.remove(sideband)
@@ -69,31 +66,9 @@ class SharedTransport:
         """Yield the primary's audio."""
         return self._primary.frames()
 
-    async def client_events(self) -> AsyncIterator[ClientEvent]:
-        """Yield what everyone sends, each one's in its order. Ends with the primary."""
-        reader = asyncio.create_task(self._read_primary(), name="primary events")
-        try:
-            while (event := await self._events.get()) is not None:
-                yield event
-            await reader  # a fault of its own is the session's
-        finally:
-            reader.cancel()
-            await asyncio.wait({reader})
-            self._end()
-
-    async def _read_primary(self) -> None:
-        try:
-            async for event in self._primary.client_events():
-                await self._events.put(event)
-        except Exception:
-            await self._events.put(None)
-            raise
-        await self._events.put(None)
-
-    def _end(self) -> None:
-        self._is_over = True
-        while not self._events.empty():  # who waits to put must not wait for ever
-            self._events.get_nowait()
+    def client_events(self) -> AsyncIterator[ClientEvent]:
+        """Yield what the primary sends."""
+        return self._primary.client_events()
 
     def send_event(self, event: ServerEvent) -> None:
         """Queue an event for everyone."""
@@ -125,6 +100,6 @@ class SharedTransport:
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         """Close the primary with `code` and every sideband with 1000. Safe to call twice."""
-        self._end()
+        self._is_over = True
         sidebands = [sideband.aclose(1000, "The session has ended.") for sideband in self._sidebands]
         await asyncio.gather(self._primary.aclose(code, reason), *sidebands)

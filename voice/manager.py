@@ -15,6 +15,7 @@ from voice.errors import CapacityError, ContractError, EngineError, EngineUnavai
 from voice.ids import Ids
 from voice.metrics import Metrics, SessionMeter
 from voice.protocol import server_events as wire_events
+from voice.protocol.client_events import ClientEvent
 from voice.protocol.session_config import AudioConfig, AudioInput, AudioOutput, SessionConfig, SessionUpdateBody
 from voice.protocol.session_fields import ServerVad
 from voice.runner import Runner
@@ -213,6 +214,11 @@ class Place:
             self._runner.stop(code, reason)
         else:
             self.release()
+
+    def receive(self, event: ClientEvent) -> None:
+        """Take an event of a sideband (contract 2.1); dropped where no session runs."""
+        if self._runner is not None:
+            self._runner.receive(event)
 
     def release(self) -> None:
         """Give the place back unused."""

@@ -17,6 +17,7 @@ from voice.activity import ActivityService
 from voice.engines.port import AudioDelta, Engine, EngineDone, ResponseRequest, TranscriptDone, TranscriptionRequest
 from voice.errors import EngineError, EngineProtocolError
 from voice.metrics import SessionMeter
+from voice.protocol.client_events import ClientEvent
 from voice.session import effects as do
 from voice.session.session import Session
 from voice.tooling import RemoteTools, ServiceTools, ToolContext, ToolResult
@@ -90,6 +91,15 @@ class Runner:
         if not self._over.is_set():
             self._close_code, self._close_reason = code, reason
             self._over.set()
+
+    def receive(self, event: ClientEvent) -> None:
+        """Take a client event from aside, between two of the transport's own."""
+        if self._group is None or self._over.is_set():
+            return
+        try:
+            self._feed(self._session.receive_client_event(event))
+        except Exception as error:  # noqa: BLE001 - raised again by `run`
+            self._fail(error)
 
     # --- Reading --------------------------------------------------------------------------------------------------
 

@@ -78,7 +78,7 @@ class Realtime:
     async def _hold(
         self, place: Place, transport: WebSocketTransport, call_id: str, key_id: str | None, agent: str
     ) -> None:
-        shared = SharedTransport(transport)
+        shared = SharedTransport(transport, place.receive)
         self._open.add(transport)
         self.calls.add(call_id, Call(shared, place, key_id))
         try:

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from transports.port import Transport
 from voice.agent import Agent
+from voice.protocol.client_events import ClientEvent
 from voice.protocol.session_config import SessionUpdateBody
 
 
@@ -13,6 +14,10 @@ class Place(Protocol):
 
     async def run(self, transport: Transport) -> None:
         """Hold the session over `transport`; return when it has ended and the transport is closed."""
+        ...
+
+    def receive(self, event: ClientEvent) -> None:
+        """Take an event of a sideband; dropped where no session runs."""
         ...
 
     def stop(self, code: int, reason: str) -> None:

@@ -78,7 +78,7 @@ def request(name: str, **options: Any) -> Callable[[TargetFlow], TargetFlow]:
     """Declare a check that connects by itself: handshakes and REST calls."""
 
     def declare(play: TargetFlow) -> TargetFlow:
-        given = {"kind": "rest", "connects": False} | options
+        given: dict[str, Any] = {"kind": "rest", "connects": False} | options
         REGISTRY.append(Flow(name=name, play=play, summary=_first_line(play.__doc__), **given))
         return play
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from voice.conformance.checks import Checks, Violation
@@ -96,10 +96,10 @@ async def _perform(client: Client, flow: Flow) -> None:
         raise Failed(f"never came: {', '.join(missing)}")
 
 
-async def _judge(flow: Flow, work: object) -> tuple[Outcome, str, Violation | None]:
+async def _judge(flow: Flow, work: Awaitable[None]) -> tuple[Outcome, str, Violation | None]:
     try:
         async with asyncio.timeout(flow.timeout_s):
-            await work  # type: ignore[misc]
+            await work
     except TimeoutError:
         reason = f"did not end within {flow.timeout_s:.0f} s"
         return "failed", reason, Violation(reason)

@@ -49,7 +49,11 @@ class Target:
         """Return the address of a session; what `query` gives goes over the usual parameters, None leaves one out."""
         parts = urlsplit(self.url if "://" in self.url else f"ws://{self.url}")
         scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
-        given: Query = {**dict(parse_qsl(parts.query)), **({"model": self.model} if self.model else {}), **(query or {})}
+        given: Query = {
+            **dict(parse_qsl(parts.query)),
+            **({"model": self.model} if self.model else {}),
+            **(query or {}),
+        }
         wanted = {name: value for name, value in given.items() if value is not None}
         return urlunsplit((scheme, parts.netloc, f"{_base_path(parts.path)}/realtime", urlencode(wanted), ""))
 

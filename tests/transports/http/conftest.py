@@ -15,7 +15,7 @@ from transports.port import Transport
 from transports.websocket import WebSocketLimits
 from voice.agent import Agent
 from voice.errors import ContractError
-from voice.protocol.client_events import InvalidEvent
+from voice.protocol.client_events import ClientEvent, InvalidEvent
 from voice.protocol.server_events import ErrorBody, ErrorEvent, InputAudioBufferCleared
 from voice.protocol.session_config import SessionConfig, SessionUpdateBody, merge
 
@@ -58,6 +58,9 @@ class FakePlace:
         finally:
             self.release()
 
+    def receive(self, event: ClientEvent) -> None:
+        self._sessions.steer(event)
+
     def stop(self, code: int, reason: str) -> None:
         self._sessions.stopped.append((code, reason))
 
@@ -76,6 +79,8 @@ class FakeSessions:
         self.empty = asyncio.Event()
         self.refusal: Exception | None = None
         self.talk: Talk = answer_everything
+        self.steer: Callable[[ClientEvent], None] = lambda event: None
+        """Takes what sidebands send."""
         self.admitted: list[tuple[str, str | None]] = []
         self.openings: list[SessionUpdateBody | None] = []
         self.stopped: list[tuple[int, str]] = []

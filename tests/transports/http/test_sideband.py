@@ -1,28 +1,33 @@
 """Joining and ending a live session from aside (contract 1.4, 2.1, 2.3)."""
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType
 
 from transports.port import Transport
+from voice.protocol.client_events import ClientEvent
 from voice.protocol.server_events import InputAudioBufferCleared, SessionCreated
 
 OPS = {"Authorization": "Bearer sk-ops.with-dots_and-more"}
 KIOSK = {"Authorization": "Bearer sk-kiosk"}
 
 
-async def talk(transport: Transport) -> None:
-    """Greet as a session does, and answer each event with one."""
-    transport.send_event(SessionCreated(event_id="event_0", session={"instructions": "Be brief."}))
-    count = 0
-    async for _ in transport.client_events():
-        count += 1
-        transport.send_event(InputAudioBufferCleared(event_id=f"event_{count}"))
-
-
 async def begin(service: Any) -> tuple[ClientWebSocketResponse, str]:
+    """Open a session that greets as one does, and answers each event with one."""
+    numbers = itertools.count(1)
+
+    async def talk(transport: Transport) -> None:
+        def answer(_: ClientEvent) -> None:
+            transport.send_event(InputAudioBufferCleared(event_id=f"event_{next(numbers)}"))
+
+        service.sessions.steer = answer
+        transport.send_event(SessionCreated(event_id="event_0", session={"instructions": "Be brief."}))
+        async for event in transport.client_events():
+            answer(event)
+
     service.sessions.talk = talk
     socket = await service.client.ws_connect("/v1/realtime", headers=KIOSK)
     assert (await receive(socket))["type"] == "session.created"
