@@ -18,7 +18,7 @@ from sip.crypto import Crypto, KeySource, Srtp, answer_crypto, make_cryptos, rea
 from sip.errors import NotAcceptable, StateError
 from sip.media import Agreement, Direction, LocalMedia, direction_of, remote_ptime_ms, remote_rtcp
 from sip.message import Rejection
-from sip.sdp import Connection, Media, Origin, SessionDescription, parse_sdp
+from sip.sdp import Media, Origin, SessionDescription, parse_sdp
 
 _PLAIN = ("RTP/AVP", "RTP/AVPF")
 _SECURE = ("RTP/SAVP", "RTP/SAVPF")
@@ -96,7 +96,7 @@ class OfferAnswer:
             raise NotAcceptable("answer names no codec of the offer")
         secured = self._answered_crypto(media, ours)
         receive = offered[common[0].key].payload_type
-        return self._agree(answer, media, common[0], receive, direction_of(answer, ours), secured, offered)
+        return self._agree(answer, media, common[0], receive, direction_of(self._local, ours), secured, offered)
 
     def drop_offer(self) -> None:
         """Forget an offer that was refused (488, 491) or got no answer; what was agreed before stays in force."""
@@ -124,7 +124,7 @@ class OfferAnswer:
         theirs = offer.media[index]
         media = self._audio(local, theirs.protocol)
         media.formats = (str(codec.payload_type),)
-        media.attributes = codec.with_payload_type(codec.payload_type).attributes()
+        media.attributes = codec.attributes()
         listed = {one.key: one for one in read_codecs(theirs)}
         event = _event_for(codec, listed) if local.dtmf else None
         if event is not None:
@@ -138,11 +138,11 @@ class OfferAnswer:
         lines[index] = media
         self._index, self._local_media = index, local
         answer = self._describe(local, lines, offer.timing)
-        self._agree(offer, theirs, codec, codec.payload_type, direction, secured, listed)
+        self._agree(offer, theirs, listed[codec.key], codec.payload_type, direction, secured, listed)
         return answer
 
     def _choose(self, offer: SessionDescription, local: LocalMedia) -> tuple[int, Codec, tuple[Crypto, Crypto] | None]:
-        """Pick the m-line and the codec. The stream in use keeps its place; an encrypted one goes before a plain one."""
+        """Pick m-line and codec: the stream in use keeps its place, an encrypted one goes before a plain one."""
         fault = NotAcceptable("no audio stream in the offer", warning=304)
         order = sorted(
             range(len(offer.media)),
@@ -241,10 +241,11 @@ class OfferAnswer:
     ) -> Agreement:
         """Put an agreement into force. `offered` is our direction; `ours` what our side receives, by codec."""
         theirs = {one.key: one for one in read_codecs(media)}
-        for one in (*theirs.values(), codec):
-            self._payload_types.setdefault(one.key, one.payload_type)
         local = self._local_media
         event = _event_for(codec, theirs) if local is None or local.dtmf else None
+        for one in (codec, event):
+            if one is not None:
+                self._payload_types.setdefault(one.key, one.payload_type)
         heard = None if event is None else ours.get(event.key)
         direction = direction_of(session, media).answer(offered)
         rtcp_address, rtcp_port = remote_rtcp(session, media)
@@ -303,7 +304,4 @@ def _event_for(codec: Codec, listed: dict[tuple[str, int, int], Codec]) -> Codec
 
 def _refused(media: Media) -> Media:
     """Return the line that refuses a stream: its kind, profile and formats, port 0 (RFC 3264 §6)."""
-    return Media(media.kind, 0, media.protocol, media.formats or ("0",), connection=_NOWHERE)
-
-
-_NOWHERE: Connection | None = None
+    return Media(media.kind, 0, media.protocol, media.formats or ("0",))

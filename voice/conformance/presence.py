@@ -40,6 +40,8 @@ def faults(frame: Frame) -> Iterator[str]:
         for key in _NOT_NULL_IN_ITEM:
             if item.get(key, "") is None and key not in _NULL_WHERE_IT_FITS.get(item.get("type", ""), ()):
                 yield f"{name}.{key} is null; strict clients take only its absence"
+    if not _names_its_format(frame):
+        yield "response.audio.output.format.type is missing"
     part = frame.get("part")
     if isinstance(part, dict):
         for key in _NOT_NULL_IN_PART:
@@ -54,6 +56,12 @@ def _has(frame: Frame, path: str) -> bool:
             return False
         value = value[name]
     return True
+
+
+def _names_its_format(frame: Frame) -> bool:
+    """A format is an object of its type; an empty one says nothing (contract 4.2)."""
+    path = "response.audio.output.format"
+    return not _has(frame, path) or _has(frame, f"{path}.type")
 
 
 def _items(frame: Frame) -> Iterator[tuple[str, Frame]]:
