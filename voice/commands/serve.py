@@ -27,11 +27,13 @@ class ConsoleAnnouncer:
         answering = self._config.answering
         others = [name for name in (*self._config.agents, *self._config.aliases) if name != answering]
         more = f" [dim](or {others[0]} and {len(others) - 1} more: GET /v1/models)[/]" if len(others) > 1 else ""
-        talk = "voice talk question.wav" if port == 8080 else f"voice talk question.wav --url ws://{at}/v1/realtime"
-        self._console.print(f"[bold]Listening on http://{escape(at)}[/]")
-        self._console.print(f"  clients  ws://{escape(at)}/v1/realtime?model={escape(answering)}{more}")
+        web, socket = ("https", "wss") if self._config.server.tls else ("http", "ws")
+        usual = port == 8080 and web == "http"
+        talk = "voice talk question.wav" + ("" if usual else f" --url {socket}://{at}/v1/realtime")
+        self._console.print(f"[bold]Listening on {web}://{escape(at)}[/]")
+        self._console.print(f"  clients  {socket}://{escape(at)}/v1/realtime?model={escape(answering)}{more}")
         self._console.print(f"  try      {escape(talk)}")
-        self._console.print(f"  state    curl http://{escape(at)}/readyz")
+        self._console.print(f"  state    curl {web}://{escape(at)}/readyz")
 
     def loading(self) -> None:
         """Print what the wait is for."""

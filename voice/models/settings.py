@@ -44,8 +44,8 @@ class HostSettings:
     """Length of each slot."""
     batch_tokens: int = 32
     """Prompt tokens worked through at a time. After each batch a cancelled prompt stops and others get their token.
-    Measured on two cores: about 9 ms a token with 32, 8 with 64 or 128; the ten tokens behind a computed prefix take the
-    same with 32, 64 and 512."""
+    Measured on two cores: about 9 ms a token with 32, 8 with 64 or 128; the ten tokens behind a computed prefix take
+    the same with 32, 64 and 512."""
     queue_limit: int = 64
     """Requests that may wait for one model; one more raises EngineOverloaded."""
     nice: int = 5
