@@ -1,7 +1,7 @@
 """Session timers (RFC 4028) of one dialog, time as an argument.
 
   the refresher     refreshes at half the interval, by UPDATE where the peer allows it, else by re-INVITE
-  the other side    ends the call with BYE when no refresh came until interval − min(32 s, interval / 3)
+  the other side    ends the call with BYE when no refresh came until interval - min(32 s, interval / 3)
   both              start anew with every 2xx to INVITE or UPDATE that carries Session-Expires
 
 A carrier that asks for a timer without our wanting one gets its way: a call whose refresh goes unanswered is cut.

@@ -43,7 +43,8 @@ class Checks:
             return
         if kind not in self.allowed and kind not in _ANYWHERE:
             more = ": it is a name of the beta" if kind in LEGACY else " here"
-            self._note(f"{kind} is not expected{more}", frame)
+            # What it says may be right: the type as such is not to blame.
+            self.violations.append(Violation(f"{kind} is not expected{more}", frame))
         faults = [*(self.types(frame) if self.types is not None else ()), *presence.faults(frame)]
         for fault in faults:
             self._note(f"{kind}: {fault.strip()}", frame)

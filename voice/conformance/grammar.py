@@ -2,7 +2,7 @@
 
     response     created ─► (item)* ─► done                              exactly one done, nothing of it afterwards
     item         output_item.added ─► (part | arguments) ─► output_item.done
-    part         content_part.added ─► delta* ─► text or transcript done ─► content_part.done
+    part         content_part.added ─► delta* ─► text done, or audio and transcript done ─► content_part.done
     conversation conversation.item.added ─► conversation.item.done       once each, `previous_item_id` known
     turn         speech_started ─► speech_stopped ─► committed           one item id all the way
 
@@ -28,6 +28,14 @@ _WHOLES = {
     "response.function_call_arguments.done": "arguments",
     "response.mcp_call_arguments.done": "arguments",
 }
+_ENDS = {
+    "text": {"response.output_text.done"},
+    "audio": {"response.output_audio.done", "response.output_audio_transcript.done"},
+}
+"""What must have come before a part of that type is done."""
+
+_Place = tuple[str, int]
+"""Item id and content index."""
 
 
 @dataclass(slots=True)
@@ -36,7 +44,10 @@ class _Response:
     is_done: bool = False
     open_items: dict[str, int] = field(default_factory=dict)
     done_items: dict[int, str] = field(default_factory=dict)
-    open_parts: set[tuple[str, int]] = field(default_factory=set)
+    open_parts: dict[_Place, str] = field(default_factory=dict)
+    """To the type of the part."""
+    ended: set[tuple[_Place, str]] = field(default_factory=set)
+    """The `….done` of parts that have come."""
 
 
 class Grammar:
@@ -92,7 +103,10 @@ class Grammar:
     def finish(self) -> list[str]:
         """Return all violations, with what was left open at the end."""
         for id in self.open_responses:
-            self._note(f"{id} was never done")
+            self._note(f"response {id} was never done")
+        for id, is_done in self._items.items():
+            if not is_done and id not in self._deleted:
+                self._note(f"item {id} was never done")
         return self.violations
 
     # --- Any event ------------------------------------------------------------------------------------------------
@@ -119,6 +133,18 @@ class Grammar:
             self._note(f"{frame['type']}: {id} is done already")
         elif frame.get("item_id") and frame["item_id"] not in response.open_items:
             self._note(f"{frame['type']}: item {frame['item_id']} is not open")
+        elif "content_index" in frame and frame["type"] != "response.content_part.added":
+            self._check_part(frame, response)
+
+    def _check_part(self, frame: Frame, response: _Response) -> None:
+        """What belongs to a part comes while it is open, and its end once."""
+        kind, place = frame["type"], (frame["item_id"], frame["content_index"])
+        if place not in response.open_parts:
+            self._note(f"{kind}: part {frame['content_index']} is not open")
+        elif (place, kind) in response.ended:
+            self._note(f"{kind}: twice")
+        elif kind.endswith(".done"):
+            response.ended.add((place, kind))
 
     def _check_text(self, frame: Frame) -> None:
         kind = frame["type"]
@@ -143,7 +169,7 @@ class Grammar:
         if in_conversation and any(self._responses[id].in_conversation for id in self.open_responses):
             self._note("response.created: another default response is open")
         if response["id"] in self._responses:
-            self._note("response.created: twice")
+            self._note(f"response.created: {response['id']} twice")
         self._responses[response["id"]] = _Response(in_conversation)
 
     def _done(self, frame: Frame) -> None:
@@ -153,12 +179,22 @@ class Grammar:
         response.is_done = True
         if response.open_items or response.open_parts:
             self._note(f"response.done: still open: {sorted(response.open_items)} {sorted(response.open_parts)}")
+        self._check_items(frame["response"], response)
         output = [item.get("id") for item in frame["response"]["output"]]
         if output != [response.done_items[index] for index in sorted(response.done_items)]:
             self._note("response.done: output differs from the items that were done")
         if frame["response"]["status"] == "in_progress":
             self._note("response.done: still in progress")
         self._check_usage(frame["response"].get("usage"))
+
+    def _check_items(self, wire: Frame, response: _Response) -> None:
+        """Items are in the conversation, or with an answer out of band nowhere (contract 4.9); complete if it is."""
+        for item in wire["output"]:
+            if (item.get("id") in self._items) != response.in_conversation:
+                where = "did not enter the conversation" if response.in_conversation else "entered the conversation"
+                self._note(f"response.done: item {item.get('id')} {where}")
+            if wire["status"] == "completed" and item.get("status", "completed") != "completed":
+                self._note(f"response.done: item {item.get('id')} is {item['status']}, the response completed")
 
     def _check_usage(self, usage: dict[str, Any] | None) -> None:
         if usage is None:
@@ -195,14 +231,16 @@ class Grammar:
     def _part_added(self, frame: Frame) -> None:
         response = self._responses.get(frame["response_id"])
         if response is not None:
-            response.open_parts.add((frame["item_id"], frame["content_index"]))
+            response.open_parts[frame["item_id"], frame["content_index"]] = frame["part"]["type"]
 
     def _part_done(self, frame: Frame) -> None:
         response = self._responses.get(frame["response_id"])
-        if response is not None and (frame["item_id"], frame["content_index"]) not in response.open_parts:
-            self._note("response.content_part.done: was not open")
-        if response is not None:
-            response.open_parts.discard((frame["item_id"], frame["content_index"]))
+        if response is None:
+            return
+        place = (frame["item_id"], frame["content_index"])
+        kind = response.open_parts.pop(place, None)
+        for missing in sorted(_ENDS.get(kind or "", set()) - {name for at, name in response.ended if at == place}):
+            self._note(f"response.content_part.done: {missing} had not come")
 
     # --- The conversation and its turns ------------------------------------------------------------------------------
 

@@ -42,9 +42,9 @@ async def _imported(client: Client, tool: dict[str, Any]) -> tuple[Frame, Frame]
     return item, ended
 
 
-async def _called(client: Client) -> tuple[Frame, Frame]:
+async def _called(client: Client, question: str = "What is the price of a lamp?") -> tuple[Frame, Frame]:
     """Ask for what the tool knows; return the response that was created and the call's item as it was added."""
-    await client.say_text("Look up the price of a lamp in the shop.")
+    await client.say_text(question)
     response = await client.respond(output_modalities=["text"], tool_choice="required")
     added = await client.expect("response.output_item.added")
     if added["item"]["type"] != "mcp_call":
@@ -132,7 +132,7 @@ async def _answer(client: Client) -> None:
 async def failing(client: Client) -> None:
     """A tool that fails is an item with an error object, never a dead session."""
     await _imported(client, _tool(client, require_approval="never", allowed_tools=["broken"]))
-    response, call = await _called(client)
+    response, call = await _called(client, "Look the lamp up in the catalogue.")
     await client.expect("response.mcp_call.failed")
     await client.response_done(response["id"])
     items = [each["item"] for each in client.of("conversation.item.done") if each["item"]["id"] == call["id"]]
