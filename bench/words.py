@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from bench.harness import Outcome, emit, parser, progress
 from voice.talk.client import Caller, CallerOptions
@@ -18,6 +19,9 @@ from voice.talk.errors import ServiceSilent
 from voice.talk.microphone import WireFormat
 from voice.talk.recording import Recording, load
 from voice.talk.service import ServiceProcess
+
+SILENCES_MS = (None, 200, 500)
+"""How turns end: by hand, or after so much silence. 200 ms is the default; pauses inside a sentence may be longer."""
 
 QUIET_S = 2.5
 """After the recording, and since the last sign of speech: nothing more will come."""
@@ -78,11 +82,13 @@ def main() -> None:
     outcome = Outcome("word error rate through the service", ("wire", "turns by", "words", "errors", "WER %"))
     with _service(given.url) as url:
         wires: tuple[WireFormat, ...] = ("audio/pcm", "audio/pcmu")
-        for wire, push in product(wires, (True, False)):
-            call = CallerOptions(url, given.model, wire=wire, push_to_talk=push)
+        for wire, silence_ms in product(wires, SILENCES_MS):
+            call = CallerOptions(
+                url, given.model, wire=wire, push_to_talk=silence_ms is None, session=_listening(silence_ms)
+            )
             heard = asyncio.run(_hear_all(call, clips, given.concurrency))
             words, errors = _score(clips, heard, given.show)
-            by = "push_to_talk" if push else "server_vad"
+            by = "push_to_talk" if silence_ms is None else f"server_vad, {silence_ms} ms"
             outcome.rows.append((wire, by, words, errors, 100 * errors / words))
             outcome.figures[f"{wire} {by}"] = {"words": words, "errors": errors, "wer_percent": 100 * errors / words}
     outcome.notes.append("at the pace of speech; numbers compared in the spoken form that fits best")
@@ -108,17 +114,17 @@ async def _hear_all(options: CallerOptions, clips: list[Clip], concurrency: int)
     return list(await asyncio.gather(*(one(clip) for clip in clips)))
 
 
+def _listening(silence_ms: int | None) -> dict[str, Any]:
+    """Return the session's configuration: turns that end after so much silence, and no answers."""
+    if silence_ms is None:
+        return {}
+    detection = {"type": "server_vad", "silence_duration_ms": silence_ms, "create_response": False}
+    return {"audio": {"input": {"turn_detection": detection}}}
+
+
 async def hear(options: CallerOptions, recording: Recording) -> str:
     """Return the service's transcript of a recording."""
-    quiet = {} if options.push_to_talk else {"turn_detection": {"type": "server_vad", "create_response": False}}
-    call = CallerOptions(
-        options.url,
-        options.model,
-        wire=options.wire,
-        push_to_talk=options.push_to_talk,
-        session={"audio": {"input": quiet}},
-    )
-    async with Caller(call) as caller:
+    async with Caller(options) as caller:
         turn = caller.say(recording)
         await caller.utterances[-1].spoken.wait()
         try:

@@ -54,6 +54,11 @@ class ClientTransaction:
         """The date that the table has noted; the table's own."""
         self._ack: Request | None = None
 
+    @property
+    def can_cancel(self) -> bool:
+        """Whether a CANCEL may be sent: after a 1xx and before the final response (§9.1). Until then, wait."""
+        return self.is_invite and self.state is ClientState.PROCEEDING
+
     def start(self, now: float) -> list[Effect]:
         """Send the request for the first time."""
         self._ends_at = now + self._timers.give_up_s

@@ -113,7 +113,8 @@ class Via:
 
     def __str__(self) -> str:
         """Return the element as it goes on the wire."""
-        return f"SIP/{self.version}/{self.transport} {self.sent_by}{format_params(self.params)}"
+        port = "" if self.port is None else f":{self.port}"
+        return f"SIP/{self.version}/{self.transport} {self.host}{port}{format_params(self.params)}"
 
     @property
     def sent_by(self) -> str:

@@ -21,6 +21,9 @@ class Abilities:
         "application/sdp",
         "application/dtmf-relay",
         "application/dtmf",
+        "multipart/mixed",
+        "multipart/alternative",
+        "multipart/related",
     )
     schemes: tuple[str, ...] = ("sip", "sips", "tel")
 

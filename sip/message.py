@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sip.errors import BuildError, SipSyntaxError
-from sip.grammar import is_token, parse_number, split_outside
+from sip.grammar import is_token, parse_number, split_outside, unquote
 from sip.headers import NAMES, SPELLINGS, CSeq, NameAddr, Valued, Via, header_key
+from sip.multipart import find_part
 from sip.status import reason_phrase
 from sip.uri import AnyUri, parse_uri
 
@@ -198,11 +199,16 @@ class Message:
 
     @property
     def sdp(self) -> bytes | None:
-        """The body when it is a session description, else None. A body without Content-Type is taken for one."""
+        """The session description: the body, or its part of a multipart one; None when there is none.
+
+        A body without Content-Type is taken for one.
+        """
         kind = self.content_type
-        if not self.body or (kind is not None and kind.value.lower() != "application/sdp"):
+        if not self.body:
             return None
-        return self.body
+        if kind is not None and kind.value[:10].lower() == "multipart/":
+            return find_part(self.body, unquote(kind.params.get("boundary") or ""), "application/sdp")
+        return self.body if kind is None or kind.value.lower() == "application/sdp" else None
 
     # --- the wire -----------------------------------------------------------------------------------------------
 

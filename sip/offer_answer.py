@@ -60,8 +60,14 @@ class OfferAnswer:
         """
         if self.state is not OfferState.STABLE:
             raise StateError("an offer is open already")
-        secured = self.agreement is not None and self.agreement.local_crypto is not None
-        media = self._audio(local, "RTP/SAVP" if local.srtp is Srtp.REQUIRED or secured else "RTP/AVP")
+        secured = None if self.agreement is None else self.agreement.local_crypto
+        if secured is not None and self._local is not None:
+            # The profile and the key in use stay: a refresh must not restart the stream.
+            protocol = self._local.media[self._index].protocol
+            self._cryptos = self._cryptos or [secured]
+        else:
+            protocol = "RTP/SAVP" if local.srtp is Srtp.REQUIRED else "RTP/AVP"
+        media = self._audio(local, protocol)
         for codec in self._offered_codecs(local):
             media.formats = (*media.formats, str(codec.payload_type))
             media.attributes += codec.attributes()

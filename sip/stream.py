@@ -57,7 +57,7 @@ class StreamFramer:
             if buffer.startswith(b"\r\n\r\n"):
                 del buffer[:4]
                 return Ping()
-            if buffer[:2] == b"\r\n" and len(buffer) < 4 and b"\r\n\r\n".startswith(buffer):
+            if len(buffer) < 4 and b"\r\n\r\n".startswith(buffer):
                 return None  # half a ping, a pong, or a blank line before a message: the next bytes tell
             while buffer.startswith((b"\r", b"\n")):
                 del buffer[:1]

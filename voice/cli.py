@@ -49,6 +49,7 @@ class Command:
 COMMANDS = (
     Command("serve", "voice.commands.serve:serve", "Start the service."),
     Command("talk", "voice.talk.command:talk", "Hold a conversation with recordings and measure it."),
+    Command("conformance", "voice.conformance.command:conformance", "Check any Realtime server against the contract."),
     Command("doctor", "voice.doctor:doctor", "Check this machine; each fault with its fix."),
     Command("models", "voice.commands.models:app", "List, fetch and verify the embedded models.", is_group=True),
     Command("config", "voice.commands.config:app", "Check and show the configuration.", is_group=True),

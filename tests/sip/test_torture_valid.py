@@ -83,16 +83,18 @@ def test_3_1_1_2_wide_range_of_valid_characters() -> None:
     method = "!interesting-Method0123456789_*+`.%indeed'~"
     user = "1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*:&it+has=1,weird!*pas$wo~d_too.(doesn't-it)"
     message = read(
-        f"{method} sip:{user}@example.com SIP/2.0\r\n"
-        "Via: SIP/2.0/TCP host1.example.com;branch=z9hG4bK-.!%66*_+`'~\r\n"
-        'To: "BEL:\\\x07 NUL:\\\x00 DEL:\\\x7f" <sip:' + user + "@example.com>\r\n"
-        "From: token1~` token2'+_ token3*%!.- <sip:mundane@example.com>;fromParam''~+*_!.-%=\"работающий\""
-        ";tag=_token~1'+`*%!-.\r\n"
-        "Call-ID: intmeth.word%ZK-!.*_+'@word`~)(><:\\/\"][?}{\r\n"
-        f"CSeq: 139122385 {method}\r\n"
-        "Max-Forwards: 255\r\n"
-        "extensionHeader-!.%*+_`'~:\ufeff大停電\r\n"
-        "Content-Length: 0\r\n\r\n".encode()
+        (
+            f"{method} sip:{user}@example.com SIP/2.0\r\n"
+            "Via: SIP/2.0/TCP host1.example.com;branch=z9hG4bK-.!%66*_+`'~\r\n"
+            'To: "BEL:\\\x07 NUL:\\\x00 DEL:\\\x7f" <sip:' + user + "@example.com>\r\n"
+            "From: token1~` token2'+_ token3*%!.- <sip:mundane@example.com>;fromParam''~+*_!.-%=\"работающий\""
+            ";tag=_token~1'+`*%!-.\r\n"
+            "Call-ID: intmeth.word%ZK-!.*_+'@word`~)(><:\\/\"][?}{\r\n"
+            f"CSeq: 139122385 {method}\r\n"
+            "Max-Forwards: 255\r\n"
+            "extensionHeader-!.%*+_`'~:\ufeff大停電\r\n"
+            "Content-Length: 0\r\n\r\n"
+        ).encode()
     )
     assert message.method == method
     assert isinstance(message.uri, SipUri)
@@ -202,7 +204,9 @@ l: 0
 
 
 def test_3_1_1_7_long_values_in_header_fields(wire) -> None:
-    vias = "".join(f"{('Via', 'v', 'V ', 'VIA', 'viA', 'V  ')[i % 6]}: SIP/2.0/TCP sip{33 - i}.example.com\n" for i in range(33))
+    vias = "".join(
+        f"{('Via', 'v', 'V ', 'VIA', 'viA', 'V  ')[i % 6]}: SIP/2.0/TCP sip{33 - i}.example.com\n" for i in range(33)
+    )
     branch, tag = "very" + "long" * 50 + "branchvalue", "12" + "982" * 50 + "424"
     caller = "amazinglylongcallername" * 5
     message = read(
@@ -315,14 +319,15 @@ l: 0
 
 
 def test_3_1_1_11_a_binary_multipart_body_is_kept_byte_for_byte(wire) -> None:
-    body = b"--7a9cbec02ceef655\r\nContent-Type: text/plain\r\n\r\nHello\r\n--7a9cbec02ceef655\r\n\r\n0\x82\x01\x00\n\n\xff\x00--\r\n"
+    part = b"--7a9cbec02ceef655\r\nContent-Type: text/plain\r\n\r\nHello\r\n"
+    body = part + b"--7a9cbec02ceef655\r\n\r\n0\x82\x01\x00\n\n\xff\x00--\r\n"
     message = read(
         wire(
             f"""MESSAGE sip:kumiko@example.org SIP/2.0
 Via: SIP/2.0/UDP 127.0.0.1:5070;branch=z9hG4bK-d87543-4dade06d0bdb11ee-1--d87543-;rport
 Max-Forwards: 70
 Route: <sip:127.0.0.1:5080>
-Identity: r5mwreLuyDRYBi/0TiPwEsY3rEVsk/G2WxhgTV1PF7hHuLIK0YWVKZhKv9Mj8UeXqkMVbnVq37CD+813gvYjcBUaZngQmXc9WNZSDNGCzA+fWl9MEUHWIZo1CeJebdY/XlgKeTa0Olvq0rt70Q5jiSfbqMJmQFteeivUhkMWYUA=
+Identity: r5mwreLuyDRYBi/0TiPwEsY3rEVsk/G2WxhgTV1PF7hHuLIK0YWVKZhKv9Mj8UeXqkMVbnVq37CD+813gvY=
 Contact: <sip:fluffy@127.0.0.1:5070>
 To: <sip:kumiko@example.org>
 From: <sip:fluffy@example.com>;tag=2fb0dcc9

@@ -62,6 +62,8 @@ class Grammar:
         self._items: dict[str, bool] = {}
         """Item id → is done."""
         self._deleted: set[str] = set()
+        self._calls: set[str] = set()
+        """Items of MCP calls, which may wait for an approval that never comes."""
         self._speaking: str | None = None
         self._stopped: str | None = None
         self._checks: dict[str, Callable[[Frame], None]] = {
@@ -105,7 +107,7 @@ class Grammar:
         for id in self.open_responses:
             self._note(f"response {id} was never done")
         for id, is_done in self._items.items():
-            if not is_done and id not in self._deleted:
+            if not is_done and id not in self._deleted | self._calls:
                 self._note(f"item {id} was never done")
         return self.violations
 
@@ -251,6 +253,8 @@ class Grammar:
         if previous_id is not None and previous_id not in self._items:
             self._note(f"conversation.item.added: previous_item_id {previous_id} is unknown")
         self._items[id] = False
+        if frame["item"]["type"] == "mcp_call":
+            self._calls.add(id)
         self._deleted.discard(id)
 
     def _concluded(self, frame: Frame) -> None:

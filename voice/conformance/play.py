@@ -94,7 +94,7 @@ async def _perform(client: Client, flow: Flow) -> None:
     await client.expect("session.created")
     await flow.play(client)
     await client.settle()
-    missing = client.missing(flow.shows)
+    missing = await client.missing(flow.shows)
     if missing:
         raise Failed(f"never came: {', '.join(missing)}")
 

@@ -51,9 +51,10 @@ from voice.session.items import (
 )
 
 _FORMATS: dict[WireFormat, AudioFormat] = {
-    "audio/pcm": PcmFormat(),
-    "audio/pcmu": UlawFormat(),
-    "audio/pcma": AlawFormat(),
+    # Every field is given: on the wire stands what was set, not what is a default.
+    "audio/pcm": PcmFormat(type="audio/pcm", rate=24000),
+    "audio/pcmu": UlawFormat(type="audio/pcmu"),
+    "audio/pcma": AlawFormat(type="audio/pcma"),
 }
 
 

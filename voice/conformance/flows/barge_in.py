@@ -119,13 +119,13 @@ async def truncate(client: Client) -> None:
     needs_speech=False,
     sends=("response.create", "response.cancel", "conversation.item.truncate"),
     shows=("response.created", "response.done"),
-    may=(*AUDIO_RESPONSE, "conversation.item.truncated"),
+    may=(*AUDIO_RESPONSE, "conversation.item.truncated", "error"),
 )
 async def stop_button(client: Client) -> None:
     """A client stops the answer by itself: cancel, then truncate at what was heard."""
     response = await _long_answer(client)
     await client.send("response.cancel")
-    done = await client.response_done(response["id"])
+    done = await client.cancelled(response["id"])
     frame = client.last
     equal("response.status", done["status"], "cancelled", frame)
     equal("reason", done["status_details"]["reason"], "client_cancelled", frame)

@@ -7,7 +7,7 @@ from typing import Any
 
 from voice.conformance.client import Client
 from voice.conformance.contract import CLIENT_EVENTS, ITEM, SPEECH, TEXT_RESPONSE
-from voice.conformance.flow import check, equal, flow
+from voice.conformance.flow import Skipped, check, equal, flow
 from voice.conformance.flows.items import message
 
 Event = dict[str, Any]
@@ -242,8 +242,11 @@ async def two_at_once(client: Client) -> None:
     """A second default response is refused while one runs (contract 4.9)."""
     await client.say_text("Tell me a long story.")
     response = await client.respond(output_modalities=["text"])
-    event_id = await client.send("response.create")
-    frame = await client.expect("error")
+    event_id = await client.send("response.create", response={"output_modalities": ["text"]})
+    frame = await client.expect("error", "response.created")
+    if frame["type"] == "response.created":
+        check(client.of("response.done"), "a second default response began while one ran", frame)
+        raise Skipped("the first answer was made faster than a second one could be asked for")
     equal("error.code", frame["error"]["code"], "conversation_already_has_active_response", frame)
     equal("error.event_id", frame["error"]["event_id"], event_id, frame)
     check(response["id"] in frame["error"]["message"], "the message does not name the running response", frame)

@@ -82,7 +82,7 @@ async def parallel(client: Client) -> None:
     "cancel out of band",
     sends=("response.create", "response.cancel"),
     shows=("response.created", "response.done"),
-    may=(*_OUT_OF_BAND, *ITEM),
+    may=(*_OUT_OF_BAND, *ITEM, "error"),
 )
 async def cancel(client: Client) -> None:
     """`response.cancel` with an id ends that response."""
@@ -91,5 +91,5 @@ async def cancel(client: Client) -> None:
     )
     await client.expect("response.output_text.delta")
     await client.send("response.cancel", response_id=response["id"])
-    done = await client.response_done(response["id"])
+    done = await client.cancelled(response["id"])
     equal("response.status", done["status"], "cancelled", client.last)
