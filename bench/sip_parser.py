@@ -126,6 +126,13 @@ def whole_call(number: int) -> None:
         raise SystemExit("the call did not end")
 
 
+def parse_s(data: bytes) -> float:
+    """Return the seconds that parsing took."""
+    start = time.perf_counter()
+    parse_datagram(data)
+    return time.perf_counter() - start
+
+
 def fuzz(count: int) -> tuple[float, float]:
     """Parse `count` damaged messages; return mean and worst microseconds."""
     dice = random.Random(7)
@@ -137,11 +144,11 @@ def fuzz(count: int) -> tuple[float, float]:
         for _ in range(dice.randrange(1, 5)):
             place = dice.randrange(len(data))
             data = data[:place] + dice.choice(pieces) * dice.choice((1, 1, 1, 50)) + data[place + dice.randrange(30) :]
-        start = time.perf_counter()
-        parse_datagram(data)
-        spent = time.perf_counter() - start
+        spent = parse_s(data)
         total += spent
-        worst = max(worst, spent)
+        if spent > worst:
+            # Again: what does not repeat was the machine, not the message.
+            worst = max(worst, min(spent, parse_s(data), parse_s(data)))
     return total / count * 1e6, worst * 1e6
 
 

@@ -205,11 +205,13 @@ class Place:
         self.key_id = key_id
         self._opening = opening
         self._runner: Runner | None = None
+        self._stopped: tuple[int, str] | None = None
         self._ids = Ids()
         self.session_id = f"sess_{self._ids.stem}"
 
     def stop(self, code: int, reason: str) -> None:
-        """End the session."""
+        """End the session; one that has not begun closes as soon as it does."""
+        self._stopped = (code, reason)
         if self._runner is not None:
             self._runner.stop(code, reason)
         else:
@@ -226,6 +228,9 @@ class Place:
 
     async def run(self, transport: Transport) -> None:
         """Run the session to its end; the transport is closed then. An error ends this session only."""
+        if self._stopped is not None:
+            await transport.aclose(*self._stopped)
+            return
         log = _log.bind(session=self.session_id, agent=self._runtime.agent.name, key=self.key_id)
         how, started_s = "failed", time.monotonic()
         try:

@@ -9,9 +9,11 @@ Effects are performed in order and without an await; what they start runs as nam
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeVar
+
+import structlog
 
 from voice.activity import ActivityService
 from voice.engines.port import AudioDelta, Engine, EngineDone, ResponseRequest, TranscriptDone, TranscriptionRequest
@@ -22,6 +24,10 @@ from voice.session import effects as do
 from voice.session.session import Session
 from voice.tooling import RemoteTools, ServiceTools, ToolContext, ToolResult
 from voice.transport import Transport
+
+_log = structlog.get_logger(__name__)
+
+_Event = TypeVar("_Event")
 
 
 class Runner:
@@ -81,9 +87,11 @@ class Runner:
             if self._timer is not None:
                 self._timer.cancel()
             self._voice.close()
-            await self._engine.aclose()
-            if self._remote is not None:
-                await self._remote.aclose()
+            try:
+                await self._engine.aclose()
+            finally:
+                if self._remote is not None:
+                    await self._remote.aclose()
         await self._transport.aclose(self._close_code, self._close_reason)
 
     def stop(self, code: int = 1000, reason: str = "") -> None:
@@ -207,7 +215,12 @@ class Runner:
             raise RuntimeError("effects are performed inside run()")
         task = self._group.create_task(work, name=name)
         self._tasks[name] = task
-        task.add_done_callback(lambda _: self._tasks.pop(name, None))
+
+        def forget(done: asyncio.Task[None]) -> None:
+            if self._tasks.get(name) is done:  # a newer one may have the name
+                del self._tasks[name]
+
+        task.add_done_callback(forget)
 
     def _cancel(self, name: str) -> None:
         task = self._tasks.pop(name, None)
@@ -217,7 +230,7 @@ class Runner:
     async def _respond(self, request: ResponseRequest) -> None:
         last = None
         try:
-            async with aclosing(self._engine.respond(request)) as events:
+            async with aclosing(_from_engine(self._engine.respond(request))) as events:
                 async for last in events:
                     self._feed(self._session.receive_engine_event(request.response_id, last))
                     if isinstance(last, AudioDelta):
@@ -230,7 +243,7 @@ class Runner:
     async def _transcribe(self, request: TranscriptionRequest) -> None:
         last = None
         try:
-            async with aclosing(self._engine.transcribe(request)) as events:
+            async with aclosing(_from_engine(self._engine.transcribe(request))) as events:
                 async for last in events:
                     self._feed(self._session.receive_transcription_event(request.item_id, last))
             if not isinstance(last, TranscriptDone):
@@ -258,3 +271,16 @@ class Runner:
     def _end_tool(self, call_id: str, result: ToolResult) -> None:
         self._meter.metrics.tool_calls.labels("failed" if result.failed else "completed").inc()
         self._feed(self._session.receive_tool_output(call_id, result))
+
+
+async def _from_engine(events: AsyncGenerator[_Event, None]) -> AsyncGenerator[_Event, None]:
+    """Pass an engine's events on. A fault of the engine costs the response, not the call."""
+    try:
+        async with aclosing(events):
+            async for event in events:
+                yield event
+    except EngineError:
+        raise
+    except Exception as error:
+        _log.exception("the engine failed")
+        raise EngineProtocolError("The engine had an error.") from error

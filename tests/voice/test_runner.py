@@ -299,7 +299,7 @@ async def test_an_engine_that_cannot_open_ends_the_session_with_an_error(transpo
     assert transport.closed[0] == 1013
 
 
-async def test_a_fault_of_ours_ends_that_session_only(transport):
+async def test_a_fault_of_the_engine_costs_the_response_and_not_the_call(transport):
     async def broken(request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
         yield TextDelta("I")
         raise ZeroDivisionError
@@ -307,9 +307,35 @@ async def test_a_fault_of_ours_ends_that_session_only(transport):
     async def client() -> None:
         await transport.until("session.created")
         transport.push_text(CREATE)
+        done = await transport.until("response.done")
+        assert isinstance(done, wire_events.ResponseDone)
+        assert done.response.status == "failed"
+        transport.hang_up()
 
     await asyncio.gather(converse(FakeEngine(broken), transport), client())
+    assert transport.closed == (1000, "")
+
+
+async def test_a_fault_of_ours_ends_that_session_only(transport, monkeypatch):
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async def client() -> None:
+        await transport.until("session.created")
+        monkeypatch.setattr("voice.session.session.Session.receive_engine_event", broken)
+        transport.push_text(CREATE)
+
+    await asyncio.gather(converse(FakeEngine(hello), transport), client())
     assert transport.closed == (1011, "The server had an error.")
+
+
+async def test_a_place_that_was_stopped_before_it_began_is_never_run(transport):
+    manager = make_manager(FakeEngine(hello))
+    place = manager.admit(manager.resolve(None))
+    await manager.drain(0.0)
+    await place.run(transport)
+    assert transport.closed == (1001, "The service is stopping.")
+    assert transport.sent == []
 
 
 async def test_a_fault_in_a_verdict_on_voice_ends_that_session_too(transport, monkeypatch):

@@ -3,10 +3,15 @@
 from dataclasses import replace
 
 from voice.errors import ContractError
-from voice.session.items import AnyItem, AudioPart, Item, McpItem, Message, ToolCall
+from voice.session.items import AnyItem, AudioPart, Item, McpItem, Message, TextPart, ToolCall, ToolOutput
 
 ROOT = "root"
 """`previous_item_id` that means: in first place (contract 4.13)."""
+
+
+MAX_ITEMS = 10_000
+MAX_WRITTEN_BYTES = 64 * 1024 * 1024
+"""What clients may put into one conversation: items, and bytes of text and pictures. Speech has a bound of its own."""
 
 
 class Conversation:
@@ -19,6 +24,8 @@ class Conversation:
         self._items: dict[str, AnyItem] = {}
         self._order: list[str] = []
         self._audio_retention_bytes = audio_retention_bytes
+        self._audio_bytes = 0
+        self._written_bytes = 0
 
     def __contains__(self, item_id: str) -> bool:
         return item_id in self._items
@@ -67,17 +74,15 @@ class Conversation:
                 code="item_create_invalid_previous_item_id",
             )
         self._order.insert(place, item.id)
-        self._items[item.id] = item
+        self._put(item)
         self.revision += 1
-        self._let_go_of_old_audio()
         return self._order[place - 1] if place else None
 
     def replace(self, item: AnyItem) -> None:
         """Put a newer version in the place of an item; nothing happens when it was deleted meanwhile."""
         if item.id in self._items:
-            self._items[item.id] = item
+            self._put(item)
             self.revision += 1
-            self._let_go_of_old_audio()
 
     def annotate(self, item: Item) -> None:
         """Like `replace`, for knowledge that changes nothing of what was said (a transcript)."""
@@ -88,7 +93,7 @@ class Conversation:
         """Forget an item; False when there is none."""
         if item_id not in self._items:
             return False
-        del self._items[item_id]
+        self._weigh(self._items.pop(item_id), -1)
         self._order.remove(item_id)
         self.revision += 1
         return True
@@ -100,13 +105,48 @@ class Conversation:
                 return item
         return None
 
+    def check_room(self, item: AnyItem) -> None:
+        """Raises: ContractError when a client's item would be one too many, or too much."""
+        if len(self._order) >= MAX_ITEMS or self._written_bytes + _written_bytes(item) > MAX_WRITTEN_BYTES:
+            raise ContractError(
+                f"Error adding item: a conversation holds at most {MAX_ITEMS} items and "
+                f"{MAX_WRITTEN_BYTES >> 20} MiB of text and images; delete some first.",
+                code="conversation_full",
+            )
+
+    def _put(self, item: AnyItem) -> None:
+        if item.id in self._items:
+            self._weigh(self._items[item.id], -1)
+        self._items[item.id] = item
+        self._weigh(item, 1)
+        if self._audio_bytes > self._audio_retention_bytes:
+            self._let_go_of_old_audio()
+
+    def _weigh(self, item: AnyItem, sign: int) -> None:
+        self._audio_bytes += sign * _audio_bytes(item)
+        self._written_bytes += sign * _written_bytes(item)
+
     def _let_go_of_old_audio(self) -> None:
-        kept = 0
-        for id in reversed(self._order):
+        """Drop the oldest speech until what is kept is within the bound; the newest item keeps its own."""
+        for id in self._order[:-1]:
+            if self._audio_bytes <= self._audio_retention_bytes:
+                return
             item = self._items[id]
-            if not isinstance(item, Message):
-                continue
-            kept += sum(len(part.pcm) for part in item.parts if isinstance(part, AudioPart))
-            if kept > self._audio_retention_bytes:
+            if isinstance(item, Message) and _audio_bytes(item):
+                self._audio_bytes -= _audio_bytes(item)
                 silent = tuple(replace(part, pcm=b"") if isinstance(part, AudioPart) else part for part in item.parts)
                 self._items[id] = replace(item, parts=silent)
+
+
+def _audio_bytes(item: AnyItem) -> int:
+    return sum(len(part.pcm) for part in item.parts if isinstance(part, AudioPart)) if isinstance(item, Message) else 0
+
+
+def _written_bytes(item: AnyItem) -> int:
+    if isinstance(item, Message):
+        return sum(
+            len(part.text) if isinstance(part, TextPart) else len(part.image_url)
+            for part in item.parts
+            if not isinstance(part, AudioPart)
+        )
+    return len(item.output) if isinstance(item, ToolOutput) else 0

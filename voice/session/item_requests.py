@@ -41,6 +41,7 @@ class ItemRequests:
         """Put an item in its place; added and done come back to back."""
         item = item_from_wire(event.item, event.item.id or self._core.out.ids.mint("item"))
         self._check(item)
+        self._core.conversation.check_room(item)
         out, previous_id = self._core.out, self._core.conversation.add(item, event.previous_item_id)
         wire_item = item_to_wire(item)
         out.send(

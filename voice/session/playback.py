@@ -64,10 +64,11 @@ def heard_words(part: AudioPart, played_ms: int) -> str:
     heard = ""
     for index, (text, start) in enumerate(part.clauses):
         end = part.clauses[index + 1][1] if index + 1 < len(part.clauses) else total
+        if end <= start or played <= start:
+            break  # its audio has not come, or was not reached
         if played < end:
             words = _WORD.findall(text)
-            share = max(played - start, 0) / (end - start)
-            heard += "".join(words[: int(len(words) * share)])
+            heard += "".join(words[: int(len(words) * (played - start) / (end - start))])
             break
         heard += text
     return heard.strip()

@@ -15,7 +15,8 @@ from voice.session.playback import truncate
 
 @dataclass(slots=True)
 class _Playing:
-    items: set[str] = field(default_factory=set)
+    items: dict[str, None] = field(default_factory=dict)
+    """Items that are not drained, in order."""
     is_done: bool = False
 
 
@@ -39,7 +40,7 @@ class PlayoutLedger:
             self._responses[response_id] = _Playing()
             out = self._core.out
             out.send(wire_events.OutputAudioBufferStarted(event_id=out.event_id(), response_id=response_id))
-        self._responses[response_id].items.add(item_id)
+        self._responses[response_id].items[item_id] = None
 
     def note_done(self, response_id: str) -> None:
         """A response is done: what is queued of it plays out."""
@@ -51,18 +52,21 @@ class PlayoutLedger:
         """An item was heard to its end."""
         for response_id, playing in list(self._responses.items()):
             if item_id in playing.items:
-                playing.items.discard(item_id)
+                del playing.items[item_id]
                 self._stop_if_over(response_id)
 
     def receive_flushed(self, item_id: str, played_ms: int) -> None:
-        """Playout was cut: what was queued is gone, the item ends at `played_ms`."""
+        """Playout was cut: the item ends at `played_ms`, and of what was queued behind it nothing was heard."""
         out = self._core.out
-        for response_id in list(self._responses):
+        unheard: list[str] = []
+        for response_id, playing in list(self._responses.items()):
             del self._responses[response_id]
             out.send(wire_events.OutputAudioBufferCleared(event_id=out.event_id(), response_id=response_id))
-        item = self._core.conversation.get(item_id)
-        if isinstance(item, Message):
-            truncate_item(self._core, item, played_ms)
+            unheard += [queued for queued in playing.items if queued != item_id]
+        for cut_id, cut_ms in ((item_id, played_ms), *((queued, 0) for queued in unheard)):
+            item = self._core.conversation.get(cut_id)
+            if isinstance(item, Message):
+                truncate_item(self._core, item, cut_ms)
 
     def _stop_if_over(self, response_id: str) -> None:
         playing = self._responses[response_id]

@@ -211,7 +211,8 @@ class Responder:
             raise ContractError("Cancellation failed: no active response found", code="response_cancel_not_active")
         if response.is_generating:
             self._core.out.add(CancelResponse(response.id))
-        self._is_due = self._may_race = False
+        if response is self._active:  # one out of band owes the caller nothing
+            self._is_due = self._may_race = False
         self._end(response, "client_cancelled")
 
     def snapshot(self, item_id: str) -> AnyItem | None:

@@ -88,7 +88,9 @@ class UsageMeter:
         `text` is all that it wrote (words, transcripts, arguments); `audio_ms` what it spoke.
         """
         keys = tuple(item.id for item in request.items)
-        previous, self._previous = self._previous, (request.settings, keys)
+        previous = self._previous
+        if request.in_conversation:
+            self._previous = (request.settings, keys)
         if counted is not None:
             return counted
         entire = _sum(map(item_tokens, request.items)) + settings_tokens(request.settings)

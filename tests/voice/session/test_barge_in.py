@@ -123,3 +123,17 @@ def test_an_interrupted_answer_is_in_the_next_context_as_far_as_it_was_heard(mak
     stepper.fall_silent()
     texts = [item.text for item in stepper.request().items if item.role == "assistant"]
     assert texts == ["First."]
+
+
+def test_what_was_queued_behind_the_answer_that_was_cut_was_not_heard(make_session, speech):
+    stepper = make_session(server_plays=True)
+    ask(stepper)
+    stepper.answer(*speech("First.", ms=1000))
+    stepper.send({"type": "response.create"})
+    stepper.answer(*speech("Second.", ms=1000))
+    first, second = stepper.session.conversation.items[-2:]
+    stepper.speak()
+    stepper.take(stepper.session.receive_flushed(first.id, 0))
+    assert [stepper.session.conversation.get(item.id).text for item in (first, second)] == ["", ""]
+    cut = [frame["item_id"] for frame in stepper.frames if frame["type"] == "conversation.item.truncated"]
+    assert cut == [first.id, second.id]

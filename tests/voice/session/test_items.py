@@ -156,3 +156,16 @@ def test_transcripts_stay_inside_when_nobody_asked(stepper, types):
     assert stepper.session.said == "Hello"
     stepper.send({"type": "conversation.item.retrieve", "item_id": item_id})
     assert stepper.frames[-1]["item"]["content"][0]["transcript"] is None
+
+
+def test_a_conversation_takes_only_so_many_items_and_so_much_text(stepper, monkeypatch):
+    monkeypatch.setattr("voice.session.conversation.MAX_ITEMS", 3)
+    monkeypatch.setattr("voice.session.conversation.MAX_WRITTEN_BYTES", 100)
+    create(stepper, message("x" * 90, id="a"))
+    create(stepper, message("x" * 20))
+    assert error(stepper)["code"] == "conversation_full"
+    stepper.send({"type": "conversation.item.delete", "item_id": "a"})
+    for _ in range(4):
+        create(stepper, message("x"))
+    assert error(stepper)["code"] == "conversation_full"
+    assert len(stepper.session.conversation) == 3

@@ -37,7 +37,9 @@ def test_words_are_heard_clause_by_clause_and_whole(played_ms, words):
 def test_words_without_audio_yet_were_not_heard():
     part = spoken(("One ", 500), ("two", 0)).freeze()
     assert heard_words(part, 400) == ""
-    assert heard_words(part, 500) == "One two"
+    assert heard_words(part, 500) == "One"
+    assert heard_words(part, 9000) == "One"
+    assert heard_words(spoken(("One", 0)).freeze(), 0) == ""
 
 
 def test_deltas_before_any_audio_are_one_clause():

@@ -252,3 +252,18 @@ def test_what_is_not_served_is_refused_in_words_and_changes_nothing(stepper, ses
     stepper.send({"type": "session.update", "session": {"type": "realtime", "instructions": "x", **session}})
     assert stepper.frames[-1]["type"] == "error"
     assert stepper.session.config == before
+
+
+def test_cancelling_an_aside_leaves_the_answer_that_is_owed(stepper, types, speech):
+    detection = {"type": "server_vad", "interrupt_response": False}
+    session = {"type": "realtime", "audio": {"input": {"turn_detection": detection}}}
+    stepper.send({"type": "session.update", "session": session})
+    stepper.speak()
+    stepper.fall_silent()
+    first = stepper.request().response_id
+    stepper.send({"type": "response.create", "response": {"conversation": "none", **TEXT}})
+    aside = stepper.request().response_id
+    stepper.speak()
+    stepper.fall_silent()
+    stepper.send({"type": "response.cancel", "response_id": aside})
+    assert types(stepper.answer(*speech("Yes."), response_id=first))[-1] == "response.created"

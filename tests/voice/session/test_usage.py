@@ -37,3 +37,11 @@ def test_other_instructions_break_the_cache():
 def test_an_engines_own_count_stands():
     own = TokenUsage(input_text=7, output_text=3)
     assert UsageMeter().count(request(), own, "whatever", 100) == own
+
+
+def test_a_response_out_of_band_leaves_the_cache_of_the_conversation_alone():
+    meter = UsageMeter()
+    item = Message("s", "system", (TextPart("x" * 40),))
+    meter.count(request(item), None, "", 0)
+    meter.count(ResponseRequest("aside", (), EngineSettings(), in_conversation=False), None, "", 0)
+    assert meter.count(request(item), None, "", 0).cached_text == 10
