@@ -4,17 +4,18 @@ Time is an argument and randomness comes in by `fraction`. What an INVITE needs 
 subclass's: `call_machine.CalleeCall`.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sip.call_effects import CallEffect, CallEnded, EndReason, InfoArrived, MediaChanged, Respond, SendAck, SendRequest
 from sip.dialog import Dialog
-from sip.errors import NotAcceptable, RemoteFault, StateError
+from sip.errors import NotAcceptable, RemoteFault, SipSyntaxError, StateError
 from sip.glare import glare_delay_s, judge_offer
 from sip.inspection import ABILITIES, Abilities, inspect_request
 from sip.invitation import AnswerRepeater, Repeat
 from sip.media import Agreement, LocalMedia
-from sip.message import Field, Rejection, Request, Response
+from sip.message import Rejection, Request, Response
 from sip.offer_answer import OfferAnswer, OfferState
 from sip.parser import refuse
 from sip.server_transaction import ServerTransaction
@@ -179,10 +180,7 @@ class DialogCall:
         return [] if self.is_over else self._bye(EndReason.LOCAL_BYE, reason)
 
     def receive_response(self, now: float, request: Request, response: Response) -> list[CallEffect]:
-        """Take a final response to a request of ours; a timeout counts as 408, a transport failure as 503.
-
-        Raises: SipSyntaxError from headers of a 2xx that cannot be read.
-        """
+        """Take a response to a request of ours; a timeout counts as 408, a transport failure as 503."""
         number = request.cseq.number
         if response.is_success and request.method == "INVITE" and number in self._acks:
             return [SendAck(self._acks[number])]  # a repeated 2xx: its ACK was lost
@@ -197,14 +195,15 @@ class DialogCall:
             effects.append(SendAck(self._acks[number]))
         if self.is_over:
             return effects
-        self.dialog.refresh_target(response)
-        self._timer.receive_answer(now, response)
+        with contextlib.suppress(SipSyntaxError):  # an unreadable Contact or interval leaves the old one in force
+            self.dialog.refresh_target(response)
+            self._timer.receive_answer(now, response)
         if self.offers.state is not OfferState.OFFERED:
             return effects
         before = self.agreement
         try:
             self.offers.receive_answer(response.sdp or b"")
-        except NotAcceptable as error:
+        except RemoteFault as error:
             return [*effects, *self._bye(EndReason.NO_MEDIA, f'SIP;cause=488;text="{error.message}"')]
         return [*effects, *self._media(before)]
 
@@ -279,11 +278,10 @@ class DialogCall:
 
     def _advertise(self, message: Request | Response) -> None:
         abilities = self._settings.abilities
-        headers: list[Field] = [("Allow", ", ".join(abilities.methods)), ("Supported", ", ".join(abilities.extensions))]
+        message.set("Allow", ", ".join(abilities.methods))
+        message.set("Supported", ", ".join(abilities.extensions))
         if isinstance(message, Response):
-            headers.append(("Accept", "application/sdp"))
-        for name, value in headers:
-            message.set(name, value)
+            message.set("Accept", "application/sdp")
 
     def _refused(self, transaction: ServerTransaction, rejection: Rejection) -> list[CallEffect]:
         response = rejection.response(self.dialog.local_tag)

@@ -68,13 +68,15 @@ def _inspect(request: Request, abilities: Abilities) -> Rejection | None:
 
 def _inspect_body(request: Request, abilities: Abilities) -> Rejection | None:
     """Check type and encoding of a body (§8.2.3); one that may be ignored is no reason to refuse."""
-    if not request.body or request.method in ("ACK", "BYE", "CANCEL"):
+    if request.method in ("ACK", "BYE", "CANCEL"):
+        return None
+    kind = request.content_type  # read before any return: later code relies on it
+    if not request.body:
         return None
     handling = (request.get("content-disposition") or "").lower()
     if "handling=optional" in handling.replace(" ", ""):
         return None
     accept = ("Accept", ", ".join(abilities.content_types))
-    kind = request.content_type
     # sdp is assumed where the type is missing: RFC 2543 peers and broken PBXs mean it.
     if kind is not None and kind.value.lower() not in abilities.content_types:
         return refuse(request, 415, f"content type {kind.value[:40]}", accept)

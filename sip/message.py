@@ -73,8 +73,9 @@ class Message:
         return [part for value in self.index.get(header_key(name), ()) for part in split_outside(value) if part]
 
     def tokens(self, name: str) -> frozenset[str]:
-        """Return the elements in lower case, as for Supported and Require."""
-        return frozenset(part.lower() for part in self.get_list(name))
+        """Return the elements in lower case, for lists of plain tokens (Supported, Allow); never raises."""
+        values = self.index.get(header_key(name), ())
+        return frozenset(part.strip().lower() for value in values for part in value.split(","))
 
     # --- changes ------------------------------------------------------------------------------------------------
 

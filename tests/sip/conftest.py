@@ -1,11 +1,17 @@
-"""What the SIP tests share: text to wire format, and an INVITE to start from."""
+"""What the SIP tests share: text to wire format, an INVITE to start from, and a desk that takes a call."""
 
 from collections.abc import Callable
 
 import pytest
 
+from sip.call_effects import CallEffect, CallEnded, MediaChanged, Respond, SendRequest
+from sip.call_machine import CalleeCall
+from sip.dialog_call import CallSettings
+from sip.media import LocalMedia
 from sip.message import Request, Response
 from sip.parser import parse_datagram
+from sip.server_transaction import ServerTransaction
+from sip.session_timer import TimerPolicy
 
 Wire = Callable[..., bytes]
 MakeRequest = Callable[..., Request]
@@ -75,3 +81,95 @@ def reply() -> Callable[..., Response]:
         return parsed
 
     return make
+
+
+LOCAL = LocalMedia("203.0.113.7", 40_000)
+OFFER = (
+    b"v=0\r\no=- 1 1 IN IP4 198.51.100.20\r\ns=-\r\nc=IN IP4 198.51.100.20\r\nt=0 0\r\n"
+    b"m=audio 49170 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n"
+)
+SETTINGS = CallSettings("<sip:agent@203.0.113.7:5060>", session_timer=TimerPolicy(interval_s=0))
+
+
+class Desk:
+    """Sends the caller's requests and keeps what came back."""
+
+    def __init__(
+        self, make_request: MakeRequest, settings: CallSettings = SETTINGS, body: bytes = OFFER, more: str = ""
+    ) -> None:
+        self.make = make_request
+        self.cseq = 1
+        self.invite = make_request(body=body, more=more)
+        self.effects: list[CallEffect] = []
+        self.transaction = ServerTransaction(self.invite, 0.0, reliable=False)
+        self.call = CalleeCall(
+            0.0, self.invite, self.transaction, settings, local_tag="us-1", session_id="7", fraction=lambda: 0.5
+        )
+        self.perform(self.call.start(0.0))
+
+    def perform(self, effects: list[CallEffect], now: float = 0.0) -> list[CallEffect]:
+        for effect in effects:
+            if isinstance(effect, Respond):
+                effect.transaction.respond(now, effect.response)
+                assert isinstance(parse_datagram(effect.response.encode()), Response)
+        self.effects += effects
+        return effects
+
+    def ask(self, method: str, now: float = 1.0, *, body: bytes = b"", more: str = "") -> Response:
+        """Send a request within the dialog; return the response to it."""
+        self.cseq += 1
+        branch = f"z9hG4bK-{self.cseq}"
+        request = self.make(method, cseq=self.cseq, to_tag="us-1", branch=branch, body=body, more=more)
+        transaction = ServerTransaction(request, now, reliable=False)
+        effects = self.perform(self.call.receive_request(now, transaction, request), now)
+        return next(one.response for one in effects if isinstance(one, Respond) and one.transaction is transaction)
+
+    def ack(self, now: float = 1.0, *, body: bytes = b"") -> list[CallEffect]:
+        ack = self.make("ACK", cseq=self.cseq, to_tag="us-1", branch=f"z9hG4bK-ack-{self.cseq}", body=body)
+        return self.perform(self.call.receive_ack(now, ack), now)
+
+    def cancel(self) -> Response:
+        cancel = self.make("CANCEL", more='Reason: SIP;cause=200;text="Call completed elsewhere"')
+        transaction = ServerTransaction(cancel, 0.0, reliable=False)
+        effects = self.perform(self.call.receive_cancel(0.5, transaction, cancel))
+        return next(one.response for one in effects if isinstance(one, Respond) and one.transaction is transaction)
+
+    def up(self, now: float = 1.0) -> "Desk":
+        self.perform(self.call.answer(now, LOCAL), now)
+        self.ack(now)
+        return self
+
+    @property
+    def responses(self) -> list[Response]:
+        """To the INVITE."""
+        return [
+            one.response for one in self.effects if isinstance(one, Respond) and one.transaction is self.transaction
+        ]
+
+    @property
+    def statuses(self) -> list[int]:
+        return [response.status for response in self.responses]
+
+    @property
+    def requests(self) -> list[Request]:
+        return [one.request for one in self.effects if isinstance(one, SendRequest)]
+
+    @property
+    def ended(self) -> list[CallEnded]:
+        return [one for one in self.effects if isinstance(one, CallEnded)]
+
+    @property
+    def media(self) -> list[MediaChanged]:
+        return [one for one in self.effects if isinstance(one, MediaChanged)]
+
+
+@pytest.fixture
+def make_desk(make_request: MakeRequest) -> Callable[..., Desk]:
+    """Make a desk: `settings, body, more` (extra header lines of the INVITE)."""
+    return lambda *args, **named: Desk(make_request, *args, **named)
+
+
+@pytest.fixture
+def desk(make_desk: Callable[..., Desk]) -> Desk:
+    """A call that has just come in."""
+    return make_desk()

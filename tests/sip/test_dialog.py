@@ -100,6 +100,7 @@ def test_an_older_request_is_refused_with_500_and_retry_after(make_request) -> N
     rejection = dialog.receive_request(make_request("INFO", cseq=8, to_tag="us-1"))
     assert rejection is not None
     assert (rejection.status, rejection.extra[0][0]) == (500, "Retry-After")
+    assert dialog.receive_request(make_request("INFO", cseq=9, to_tag="us-1")) is None  # only lower is out of order
     assert dialog.receive_request(make_request("ACK", cseq=5, to_tag="us-1")) is None
     assert dialog.remote_seq == 9
 

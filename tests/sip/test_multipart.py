@@ -26,6 +26,7 @@ def test_sdp_beside_isup_is_found(make_request) -> None:
         (BODY, "z" * 100),
         (b"", "x"),
         (b"--x--", "x"),
+        (b"--x\r\n\r\na\r\n--x--\r\n\r\nb\r\n--x\r\nContent-Type: application/sdp\r\n\r\nv=0", "x"),
         (b"--x\r\nContent-Type: application/sdp", "x"),
         (b"--x\r\nContent-Type: application/sdp\r\nContent-Transfer-Encoding: base64\r\n\r\ndj0w\r\n--x--", "x"),
         (b"--x\r\n\r\n" * 100_000 + b"Content-Type: application/sdp\r\n\r\nv=0", "x"),
