@@ -231,15 +231,17 @@ class ActivityService:
     def _run_batch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Judge one window of each ready stream, deliver, and come again while there is more."""
         self._last_batch_at = loop.time()
-        taken, rows = self._take_ready()
-        if taken:
-            windows = _CONVERTER.convert(np.frombuffer(b"".join(rows), "<i2").reshape(len(rows), -1))
-            for window, probability in zip(taken, self._probabilities(taken, windows), strict=True):
-                self._deliver(window, probability)
-        if self._ready:
-            loop.call_soon(self._run_batch, loop)
-        else:
-            self._is_scheduled = False
+        try:
+            taken, rows = self._take_ready()
+            if taken:
+                windows = _CONVERTER.convert(np.frombuffer(b"".join(rows), "<i2").reshape(len(rows), -1))
+                for window, probability in zip(taken, self._probabilities(taken, windows), strict=True):
+                    self._deliver(window, probability)
+        finally:  # a batch that fails must not leave every session deaf
+            if self._ready:
+                loop.call_soon(self._run_batch, loop)
+            else:
+                self._is_scheduled = False
 
     def _take_ready(self) -> tuple[list[_Taken], list[bytes]]:
         taken: list[_Taken] = []

@@ -45,8 +45,7 @@ class EmbeddedModels:
         for attempt in itertools.count():
             host = ModelHost(self._settings)
             try:
-                await host.start()
-                await self._warm(host)
+                await self._start(host)
             except ModelError as error:
                 self._note(f"{error} Type: {error.command}")
             except EngineError as error:
@@ -61,13 +60,28 @@ class EmbeddedModels:
         if self._host is not None:
             await self._host.aclose()
 
+    async def _start(self, host: ModelHost) -> None:
+        """Start a host, and leave none behind when that fails or is given up."""
+        try:
+            await host.start()
+            await self._warm(host)
+        except BaseException:
+            await host.aclose()
+            raise
+
     async def _warm(self, host: ModelHost) -> None:
-        """Have the agents' prompts in the cache, from the last run's where they are the same (7 s each else)."""
-        for prompt in dict.fromkeys(self.prompts):
-            await host.prefill("warm-up", prompt)
-        if self.prompts:
-            host.release("warm-up")
-            await host.keep_prompts()
+        """Have the agents' prompts in the cache, from the last run's where they are the same (7 s each else).
+
+        What fails here costs the first caller time, and nobody the service.
+        """
+        try:
+            for prompt in dict.fromkeys(self.prompts):
+                await host.prefill("warm-up", prompt)
+            if self.prompts:
+                host.release("warm-up")
+                await host.keep_prompts()
+        except (EngineError, OSError) as error:
+            _log.warning("prompts_not_warmed", reason=str(error))
 
     def _note(self, obstacle: str) -> None:
         if obstacle != self._obstacle:

@@ -256,6 +256,27 @@ async def test_a_stream_has_at_most_a_minute_waiting() -> None:
     stream.close()
 
 
+async def test_a_judge_that_fails_once_leaves_nobody_deaf() -> None:
+    class Failing(FakeJudge):
+        def judge(self, streams: Sequence[list[int]], windows: Windows) -> list[float]:
+            if not self.calls:
+                self.calls.append(0)
+                raise RuntimeError("no memory")
+            return super().judge(streams, windows)
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda *_: None)
+    service = ActivityService(None, gate=FakeGate(), judge=Failing())
+    verdicts: list[float] = []
+    stream = service.open_stream(lambda probability, *_: verdicts.append(probability))
+    loud = (np.full(W, 500, "<i2")).tobytes()
+    for number in range(3):
+        stream.push(AudioFrame(loud, 24_000, number * W))
+        await asyncio.sleep(0.02)
+    assert len(verdicts) == 2
+    stream.close()
+
+
 async def test_a_session_that_fails_on_a_verdict_does_not_harm_the_others(caplog: pytest.LogCaptureFixture) -> None:
     scene = Scene(0)
 

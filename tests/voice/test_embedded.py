@@ -16,10 +16,12 @@ class FakeHost:
     """Starts as often as `failures` says with an error first."""
 
     failures: list[Exception]
+    made: list["FakeHost"]
 
     def __init__(self, settings: HostSettings) -> None:
         self.ready = False
         self.closed = False
+        FakeHost.made.append(self)
         self.done: list[str] = []
 
     async def start(self) -> None:
@@ -28,6 +30,8 @@ class FakeHost:
         self.ready = True
 
     async def prefill(self, session: str, prompt: str) -> None:
+        if prompt == "too long":
+            raise EngineUnavailable("no room")
         self.done.append(prompt)
 
     def release(self, session: str) -> None:
@@ -43,7 +47,7 @@ class FakeHost:
 @pytest.fixture
 def models(monkeypatch: pytest.MonkeyPatch) -> Callable[..., EmbeddedModels]:
     def make(*failures: Exception) -> EmbeddedModels:
-        FakeHost.failures = list(failures)
+        FakeHost.failures, FakeHost.made = list(failures), []
         return EmbeddedModels(HostSettings())
 
     monkeypatch.setattr(voice.embedded, "ModelHost", FakeHost)
@@ -115,3 +119,16 @@ async def test_what_sessions_begin_with_is_in_the_cache_before_anybody_calls(
     host = embedded.require()
     assert isinstance(host, FakeHost)
     assert host.done == ["one", "two", "released", "kept"]
+
+
+async def test_a_host_that_does_not_start_is_left_nowhere(models: Callable[..., EmbeddedModels]) -> None:
+    await models(MISSING, MISSING).load()
+    assert [host.closed for host in FakeHost.made] == [True, True, False]
+
+
+async def test_a_prompt_that_cannot_be_warmed_costs_nobody_the_service(models: Callable[..., EmbeddedModels]) -> None:
+    embedded = models()
+    embedded.prompts = ["too long"]
+    await embedded.load()
+    assert embedded.obstacle is None
+    assert len(FakeHost.made) == 1

@@ -148,7 +148,8 @@ class Hearing:
             whole.pcm, whole.resampler = bytearray(), Resampler(CORE_RATE_HZ, HEARING_RATE_HZ)
             whole.settled, whole.settled_samples = [], 0
             whole.partial, whole.partial_samples = "", 0
-            whole.push(pcm_24k)
+            # In pieces: `push` keeps the last two minutes, and all of a longer turn is wanted here.
+            whole.pcm += whole.resampler.process(pcm_24k) + whole.resampler.flush()
             whole.final = final
             return whole
         return utterance

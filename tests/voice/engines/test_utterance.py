@@ -1,6 +1,7 @@
 import asyncio
 
 import numpy as np
+import pytest
 
 from voice.audio.frames import AudioFrame
 from voice.engines.utterance import SEGMENT_S, Hearing
@@ -61,3 +62,12 @@ async def test_words_outlive_the_sound(models: FakeModels) -> None:
     await hearing.final("i", loud(500))
     hearing.drop("i")
     assert hearing.transcript("i") == "hello there"
+
+
+@pytest.mark.parametrize("seconds", [119, 121, 300])
+async def test_a_turn_of_any_length_is_written_down_whole(models: FakeModels, seconds: int) -> None:
+    pcm, hearing = loud(seconds * 1000), Hearing(models, "s")
+    for start in range(0, len(pcm), 48_000):
+        hearing.hear("i", AudioFrame(pcm[start : start + 48_000], 24_000))
+    assert await hearing.final("i", pcm)
+    assert abs(sum(samples for samples, _ in models.transcribed) - seconds * 16_000) < 100
