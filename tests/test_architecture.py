@@ -12,7 +12,10 @@ ALLOWED = {"voice": set[str](), "sip": set[str](), "tools": {"voice"}, "transpor
 ACROSS = {"voice/app.py", "voice/cli.py"}
 PURE = [
     *(f"voice/audio/{name}.py" for name in ("frames", "resample", "g711", "vad", "endpointing", "levels")),
-    *("voice/protocol/**/*.py", "voice/session/**/*.py", "transports/playout.py"),
+    *("voice/protocol/**/*.py", "voice/session/**/*.py", "voice/conformance/grammar.py", "transports/playout.py"),
+    *(f"transports/rtp/{name}.py" for name in ("packet", "rtcp", "statistics", "jitter_buffer", "arrivals", "dtmf")),
+    *(f"transports/rtp/{name}.py" for name in ("concealment", "time_scale", "tones", "latch", "inbound", "outbound")),
+    "sip/*.py",
 ]
 IMPURE = {"asyncio", "selectors", "socket", "ssl", "time", "threading", "concurrent", "subprocess"} | {
     *("aiohttp", "sounddevice", "websockets")
