@@ -36,6 +36,11 @@ class SharedTransport:
         """True from the first event of the session to its end."""
         return self._session is not None and not self._is_over
 
+    @property
+    def sideband_count(self) -> int:
+        """How many are joined."""
+        return len(self._sidebands)
+
     async def join(self, sideband: Transport) -> None:
         """Carry `sideband` until it or the session ends, and close it. Cancelling is safe.
 

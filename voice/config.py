@@ -149,7 +149,7 @@ class TurnDetection(Section):
     type: Literal["server_vad"] = "server_vad"
     threshold: float = Field(0.5, ge=0, le=1)
     prefix_padding_ms: int = Field(300, ge=0)
-    silence_duration_ms: int = Field(500, ge=0)
+    silence_duration_ms: int = Field(200, ge=0)
     idle_timeout_ms: int | None = Field(None, ge=5000, le=30000)
     create_response: bool = True
     interrupt_response: bool = True

@@ -29,6 +29,9 @@ PROTOCOL = "realtime"
 
 BETA_PROTOCOL = "openai-beta.realtime-v1"
 
+MAX_SIDEBANDS = 16
+"""Per call: each is sent every event."""
+
 GOING_AWAY = 1001
 INTERNAL_ERROR = 1011
 BETA_REFUSED = 4000
@@ -97,6 +100,8 @@ class Realtime:
         if caller.secret is not None or _is_beta(request):
             raise call_not_found()
         call = self.calls.find(call_id, caller.key_id)
+        if call.transport.sideband_count >= MAX_SIDEBANDS:
+            raise ApiError(429, f"This call has all {MAX_SIDEBANDS} sidebands that it may.", code="rate_limit_exceeded")
         transport = await self._accept(request)
         self._open.add(transport)
         try:

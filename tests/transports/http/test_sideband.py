@@ -5,7 +5,7 @@ import itertools
 from typing import Any
 
 import pytest
-from aiohttp import ClientWebSocketResponse, WSMsgType
+from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 
 from transports.port import Transport
 from voice.protocol.client_events import ClientEvent
@@ -121,3 +121,16 @@ async def test_an_unknown_call_takes_no_place(service: Any, query: str) -> None:
     async with service.client.get(f"/v1/realtime{query}", headers={"Upgrade": "websocket"}) as answer:
         assert answer.status == 404
     assert service.sessions.admitted == []
+
+
+async def test_a_call_has_only_so_many_sidebands(locked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transports.http.realtime.MAX_SIDEBANDS", 1)
+    primary, call_id = await begin(locked)
+    path = f"/v1/realtime?call_id={call_id}"
+    sideband = await locked.client.ws_connect(path, headers=KIOSK)
+    await receive(sideband)
+    with pytest.raises(WSServerHandshakeError) as refused:
+        await locked.client.ws_connect(path, headers=KIOSK)
+    assert refused.value.status == 429
+    await sideband.close()
+    await primary.close()
