@@ -8,7 +8,8 @@ session, which takes an event without waiting: a call that nobody joins pays not
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from transports.port import Flushed, Transport
@@ -27,6 +28,7 @@ class SharedTransport:
         self._primary = primary
         self._receive = receive
         self._sidebands: list[Transport] = []
+        self._sideband_count = 0
         self._session: dict[str, Any] | None = None
         self._ids = Ids()
         self._is_over = False
@@ -38,8 +40,17 @@ class SharedTransport:
 
     @property
     def sideband_count(self) -> int:
-        """How many are joined."""
-        return len(self._sidebands)
+        """How many are joined, or about to be."""
+        return self._sideband_count
+
+    @contextlib.contextmanager
+    def place_for_sideband(self) -> Iterator[None]:
+        """Count a sideband from before its upgrade on: several at a time must not pass a bound together."""
+        self._sideband_count += 1
+        try:
+            yield
+        finally:
+            self._sideband_count -= 1
 
     async def join(self, sideband: Transport) -> None:
         """Carry `sideband` until it or the session ends, and close it. Cancelling is safe.

@@ -8,7 +8,7 @@ the probability is 0.0 and Silero is not asked. When it opens, Silero goes on fr
 windows (64 ms, long delivered as 0.0) and then judges the current one, so that the onset finds it with a past: as quick
 as Silero on everything; to start it anew instead costs 5 ms at the median and 15 to 30 at p90. Without a model the
 probability is the gate's own: the voiced share of the last three windows, which takes three voiced windows for a
-certain 1.0 but cannot tell a voice from a steady noise.
+certain 1.0 but cannot tell a voice from a steady noise. Where the model fails, the window's own voiced share stands in.
 
 **Batches.** A batch takes one window of each ready stream, at most 32; streams with more waiting come again in the next
 batch, after the loop has run everything else. So windows of a stream are judged in order, and one that is sent faster
@@ -185,6 +185,7 @@ class ActivityService:
         self._streams: set[ActivityStream] = set()
         self._ready: deque[ActivityStream] = deque()
         self._is_scheduled = False
+        self._has_failed = False
         self._last_batch_at = float("-inf")
         self.judged_windows = 0
         """Windows that were delivered, since the start."""
@@ -271,12 +272,21 @@ class ActivityService:
             open_rows.append(row)
             if not was_open:
                 opened.append(stream)
-        self._listen_back(self._judge, opened)
-        if open_rows:
-            verdicts = self._judge.judge([streams[row]._judge for row in open_rows], windows[open_rows])
-            for row, probability in zip(open_rows, verdicts, strict=True):
-                probabilities[row] = probability
+        try:
+            self._listen_back(self._judge, opened)
+            judges = [streams[row]._judge for row in open_rows]
+            verdicts = self._judge.judge(judges, windows[open_rows]) if open_rows else []
+        except Exception:  # noqa: BLE001 a foreign runtime's; the sessions hear on with the gate alone
+            self._note_failure()
+            verdicts = [shares[row] for row in open_rows]
+        for row, probability in zip(open_rows, verdicts, strict=True):
+            probabilities[row] = probability
         return probabilities
+
+    def _note_failure(self) -> None:
+        if not self._has_failed:  # a judge that is broken for good fails thirty times a second
+            _log.exception("the voice activity model failed; the gate's verdict stands in for it")
+        self._has_failed = True
 
     def _listen_back(self, judge: VoiceActivityDetector[Any], opened: list[ActivityStream]) -> None:
         """Let the judge hear what came before the gate opened, one window of every such stream at a time."""

@@ -24,7 +24,7 @@ from transports.outbox import OutboxLimits
 from transports.websocket import WebSocketLimits
 from voice.activity import ActivityService
 from voice.agent import Agent
-from voice.config import AgentConfig, CascadeConfig, Config, ModelsConfig, ScriptedConfig
+from voice.config import VOICE_ACTIVITY_MODEL, AgentConfig, CascadeConfig, Config, ModelsConfig, ScriptedConfig
 from voice.config_file import ConfigProblems, Loaded
 from voice.embedded import EmbeddedModels
 from voice.engines.cascade import CascadeEngine, CascadeOptions
@@ -41,8 +41,6 @@ from voice.models.settings import HostSettings
 from voice.serving import Announcer, ListenError, Served, serve
 
 _log = structlog.get_logger(__name__)
-
-VOICE_ACTIVITY_MODEL = "silero-vad"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +120,7 @@ class _Builder:
             raise ConfigProblems(self._problems)
 
     def build(self) -> Service:
-        models = EmbeddedModels(host_settings(self._config.models)) if self._thinks_with_models() else None
+        models = EmbeddedModels(host_settings(self._config.models)) if self._config.thinks_with_models else None
         engines = {name: self._engine(name, models) for name in self._used_engines()}
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
@@ -182,9 +180,6 @@ class _Builder:
 
     def _used_engines(self) -> set[str]:
         return {agent.engine for agent in self._config.agents.values()} | set(self._config.aliases.values())
-
-    def _thinks_with_models(self) -> bool:
-        return any(isinstance(self._config.engines[name], CascadeConfig) for name in self._used_engines())
 
     def _engine(self, name: str, models: EmbeddedModels | None) -> _EngineSource:
         config = self._config.engines[name]

@@ -13,6 +13,9 @@ from voice.config_types import ExistingFile, ExistingFolder, ModelName, Secret
 
 ENGINE_TYPES = ("cascade", "scripted")
 
+VOICE_ACTIVITY_MODEL = "silero-vad"
+"""Listens in every session, whatever its engine; without it webrtcvad does alone."""
+
 REALTIME_ALIASES = (
     "gpt-realtime",
     "gpt-realtime-2025-08-28",
@@ -228,6 +231,21 @@ class Config(Section):
     tools: ToolsConfig = ToolsConfig()
     mcp: McpConfig = McpConfig()
     log: LogConfig = LogConfig()
+
+    @property
+    def thinks_with_models(self) -> bool:
+        """Whether an agent or an alias needs the embedded models; an engine that nobody names needs nothing."""
+        used = {agent.engine for agent in self.agents.values()} | set(self.aliases.values())
+        return any(isinstance(self.engines.get(name), CascadeConfig) for name in used)
+
+    @property
+    def models_used(self) -> tuple[str, ...]:
+        """The models of the manifest that sessions need: voice activity for all, the others for the cascade."""
+        if not self.thinks_with_models:
+            return (VOICE_ACTIVITY_MODEL,)
+        speech_to_text = () if self.models.stt_folder else (self.models.stt,)
+        language_model = () if self.models.llm_file else (self.models.llm,)
+        return (VOICE_ACTIVITY_MODEL, *speech_to_text, *language_model, self.models.tts)
 
     @property
     def answering(self) -> str:

@@ -94,7 +94,7 @@ def examine(config_path: Path | None = None) -> Iterator[Finding]:
     yield check_port(config.server)
     models = list(check_models(config))
     yield from models
-    whole = all(model.state == "ok" for model in models)
+    whole = all(model.state != "fail" for model in models)
     yield check_disk(manifest.cache_dir(), DISK_LOW_BYTES if whole else DISK_NEEDED_BYTES)
     yield check_cpu(os.cpu_count() or 1, os.getloadavg()[0])
     yield check_memory(psutil.virtual_memory().available)
@@ -158,20 +158,19 @@ def check_port(server: ServerConfig) -> Finding:
 
 
 def check_models(config: Config) -> Iterator[Finding]:
-    """Look for the weights of the configured models; digests are compared, so a damaged file shows."""
+    """Look for the weights that agents and aliases need; digests are compared, so a damaged file shows."""
     models = config.models
     # A file of the operator's own stands for the name; that it exists was checked with the configuration.
     for own in (models.stt_folder, models.llm_file):
-        if own is not None:
+        if own is not None and config.thinks_with_models:
             yield Finding("model of your own", "ok", str(own))
-    names = ["silero-vad", models.tts]
-    names += [] if models.stt_folder else [models.stt]
-    names += [] if models.llm_file else [models.llm]
-    for name in names:
+    # A scripted dialogue is served with webrtcvad alone as well; a conversation wants the neural model.
+    missing_is: State = "fail" if config.thinks_with_models else "warning"
+    for name in config.models_used:
         try:
             path = manifest.find(name)
         except ModelError as error:
-            yield Finding(f"model {name}", "fail", str(error), error.command)
+            yield Finding(f"model {name}", missing_is, str(error), error.command)
         else:
             yield Finding(f"model {name}", "ok", str(path))
 

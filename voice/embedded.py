@@ -50,6 +50,8 @@ class EmbeddedModels:
                 self._note(f"{error} Type: {error.command}")
             except EngineError as error:
                 self._note(error.message)
+            except OSError as error:  # no room for the prompts' folder, no process to be had
+                self._note(f"The models cannot be started: {error.strerror or error}.")
             else:
                 self._host, self._obstacle = host, None
                 return

@@ -264,16 +264,52 @@ async def test_a_judge_that_fails_once_leaves_nobody_deaf() -> None:
                 raise RuntimeError("no memory")
             return super().judge(streams, windows)
 
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda *_: None)
     service = ActivityService(None, gate=FakeGate(), judge=Failing())
     verdicts: list[float] = []
     stream = service.open_stream(lambda probability, *_: verdicts.append(probability))
-    loud = (np.full(W, 500, "<i2")).tobytes()
-    for number in range(3):
-        stream.push(AudioFrame(loud, 24_000, number * W))
-        await asyncio.sleep(0.02)
-    assert len(verdicts) == 2
+    stream.push(audio(500, 500, 500))
+    await settle()
+    assert verdicts == [1.0, 0.5, 0.5]  # the gate's share, then the judge's own
+    stream.close()
+
+
+async def test_a_judge_that_always_fails_is_told_once_and_the_gate_decides(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(FakeJudge):
+        def judge(self, streams: Sequence[list[int]], windows: Windows) -> list[float]:
+            raise RuntimeError("no memory")
+
+    service = ActivityService(None, gate=FakeGate(), judge=Broken())
+    verdicts: list[float] = []
+    stream = service.open_stream(lambda probability, *_: verdicts.append(probability))
+    stream.push(audio(0, 500, 500, 0))
+    with caplog.at_level(logging.ERROR):
+        await settle()
+    assert verdicts == [0.0, 1.0, 1.0, 0.0]
+    assert caplog.text.count("the gate's verdict stands in") == 1
+    stream.close()
+
+
+async def test_a_gate_that_fails_once_costs_one_batch_and_leaves_nobody_deaf() -> None:
+    class Failing(FakeGate):
+        is_broken = True
+
+        def judge(self, streams: Sequence[None], windows: Windows) -> list[float]:
+            if self.is_broken:
+                self.is_broken = False
+                raise RuntimeError("no memory")
+            return super().judge(streams, windows)
+
+    failures: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context["exception"]))
+    service = ActivityService(None, gate=Failing(), judge=FakeJudge())
+    verdicts: list[float] = []
+    stream = service.open_stream(lambda probability, *_: verdicts.append(probability))
+    stream.push(audio(500))
+    await settle()
+    stream.push(audio(600, start=W))
+    await settle()
+    assert verdicts == [0.6]
+    assert len(failures) == 1
     stream.close()
 
 

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from voice.config import AgentConfig, Config, ServerConfig
+from voice.config import AgentConfig, Config, ServerConfig, TurnDetection
+from voice.protocol.session_fields import ServerVad
 
 
 def test_defaults_are_a_service_for_this_machine_only() -> None:
@@ -59,3 +60,15 @@ def test_schema_describes_every_section() -> None:
     schema = Config.model_json_schema()
     assert set(schema["properties"]) == set(Config.model_fields)
     assert schema["$defs"]["ServerConfig"]["properties"]["port"]["maximum"] == 65535
+
+
+def test_the_defaults_shown_for_turn_detection_are_those_of_a_session() -> None:
+    assert TurnDetection().model_dump() == ServerVad().model_dump()
+
+
+def test_only_models_that_agents_and_aliases_think_with_are_used() -> None:
+    scripted = Config(agents={"desk": AgentConfig(engine="scripted")}, aliases={"gpt-realtime": "scripted"})
+    assert not scripted.thinks_with_models
+    assert scripted.models_used == ("silero-vad",)
+    assert Config().models_used == ("silero-vad", "moonshine-tiny-en", "qwen2.5-coder-0.5b", "hibari")
+    assert Config(agents={"cook": AgentConfig()}, aliases={}).thinks_with_models

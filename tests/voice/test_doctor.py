@@ -133,3 +133,20 @@ def test_a_fault_is_status_1_and_the_rest_is_still_looked_at(tmp_path: Path) -> 
     assert "fix: " in result.stdout
     assert "1 to mend" in result.stdout
     assert "memory" in result.stdout
+
+
+def test_a_scripted_service_needs_no_model_and_is_told_of_the_better_ear(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(name: str) -> Path:
+        raise ModelMissing("it is not here", model=name, command=f"voice models fetch {name}")
+
+    monkeypatch.setattr(manifest, "find", find)
+    findings = list(doctor.check_models(Config(aliases={"gpt-realtime": "scripted"})))
+    assert [(finding.name, finding.state) for finding in findings] == [("model silero-vad", "warning")]
+
+
+@pytest.mark.usefixtures("models_here")
+def test_fetching_without_names_asks_only_for_what_is_used(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("agents: {desk: {engine: scripted}}\naliases: {}\n", encoding="utf-8")
+    result = CliRunner().invoke(cli.build(["models"]), ["models", "fetch", "--config", str(path)])
+    assert result.stdout == "All models are here: silero-vad.\n"

@@ -1,5 +1,6 @@
 """Until the models are there, one sentence says why; when they come, nothing need be restarted."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -32,12 +33,16 @@ class FakeHost:
     async def prefill(self, session: str, prompt: str) -> None:
         if prompt == "too long":
             raise EngineUnavailable("no room")
+        if prompt == "endless":
+            await asyncio.Event().wait()
         self.done.append(prompt)
 
     def release(self, session: str) -> None:
         self.done.append("released")
 
     async def keep_prompts(self) -> None:
+        if self.done[0] == "disk full":
+            raise OSError(28, "No space left on device")
         self.done.append("kept")
 
     async def aclose(self) -> None:
@@ -132,3 +137,30 @@ async def test_a_prompt_that_cannot_be_warmed_costs_nobody_the_service(models: C
     await embedded.load()
     assert embedded.obstacle is None
     assert len(FakeHost.made) == 1
+
+
+async def test_prompts_that_cannot_be_kept_cost_nobody_the_service(models: Callable[..., EmbeddedModels]) -> None:
+    embedded = models()
+    embedded.prompts = ["disk full"]
+    await embedded.load()
+    assert embedded.obstacle is None
+    assert [host.closed for host in FakeHost.made] == [False]
+
+
+async def test_giving_up_while_prompts_are_warmed_leaves_no_host(models: Callable[..., EmbeddedModels]) -> None:
+    embedded = models()
+    embedded.prompts = ["endless"]
+    loading = asyncio.create_task(embedded.load())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    loading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await loading
+    assert [host.closed for host in FakeHost.made] == [True]
+
+
+async def test_a_machine_without_room_is_tried_again(models: Callable[..., EmbeddedModels]) -> None:
+    embedded = models(OSError(28, "No space left on device"))
+    await embedded.load()
+    assert embedded.obstacle is None
+    assert [host.closed for host in FakeHost.made] == [True, False]

@@ -6,6 +6,7 @@ minted ──(any number of sessions)──► expired: refused by name ──(a
 import hashlib
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,6 +20,12 @@ PREFIX: Final = "ek_"
 MAX_SECRETS: Final = 10_000
 MAX_BYTES: Final = 64 * 1024 * 1024
 """Of the requests whose configurations are kept."""
+
+KEY_SHARE: Final = 8
+"""A key may hold an eighth of both bounds: 1250 secrets, 8 MiB; it takes eight to leave nothing for the others.
+
+Without keys all callers are one, and have it all.
+"""
 
 REMEMBERED_S: Final = 3600
 """How long an expired secret is still told from one that never was."""
@@ -45,7 +52,8 @@ class ClientSecrets:
     ) -> None:
         """`clock` gives Unix seconds."""
         self._known: dict[bytes, ClientSecret] = {}
-        self._size_bytes = 0
+        self._held: Counter[str | None] = Counter()
+        self._held_bytes: Counter[str | None] = Counter()
         self._max_secrets = max_secrets
         self._max_bytes = max_bytes
         self._clock = clock
@@ -53,20 +61,21 @@ class ClientSecrets:
     def mint(
         self, session: SessionUpdateBody, *, key_id: str | None, lifetime_s: int, size_bytes: int
     ) -> tuple[str, ClientSecret]:
-        """Return a new secret and what is kept of it. Raises: ApiError 429 when too many live."""
+        """Return a new secret and what is kept of it. Raises: ApiError 429: too many live, in all or of that key."""
         now_s = self._clock()
+        for age_s in (REMEMBERED_S, 0):
+            if self._is_full(size_bytes):
+                self._forget(now_s - age_s)
+            elif self._has_its_share(key_id, size_bytes):
+                self._forget(now_s - age_s, only_of=key_id)
         if self._is_full(size_bytes):
-            self._forget(lambda secret: secret.expires_at + REMEMBERED_S <= now_s)
-        if self._is_full(size_bytes):
-            self._forget(lambda secret: secret.expires_at <= now_s)
-        if self._is_full(size_bytes):
-            raise ApiError(
-                429, "Too many client secrets are alive.", code="rate_limit_exceeded", headers=retry_after(10.0)
-            )
+            raise _refusal("Too many client secrets are alive.")
+        if self._has_its_share(key_id, size_bytes):
+            raise _refusal("Too many client secrets of this key are alive.")
         value = PREFIX + secrets.token_hex(16)
         secret = ClientSecret(key_id, session, int(now_s) + lifetime_s, size_bytes)
         self._known[_digest(value)] = secret
-        self._size_bytes += size_bytes
+        self._count(secret)
         return value, secret
 
     def find(self, value: str) -> ClientSecret | None:
@@ -77,11 +86,35 @@ class ClientSecrets:
         return secret
 
     def _is_full(self, more_bytes: int) -> bool:
-        return len(self._known) >= self._max_secrets or self._size_bytes + more_bytes > self._max_bytes
+        return len(self._known) >= self._max_secrets or self._held_bytes.total() + more_bytes > self._max_bytes
 
-    def _forget(self, is_over: Callable[[ClientSecret], bool]) -> None:
-        self._known = {digest: secret for digest, secret in self._known.items() if not is_over(secret)}
-        self._size_bytes = sum(secret.size_bytes for secret in self._known.values())
+    def _has_its_share(self, key_id: str | None, more_bytes: int) -> bool:
+        if key_id is None:
+            return False
+        return (
+            self._held[key_id] >= max(1, self._max_secrets // KEY_SHARE)
+            or self._held_bytes[key_id] + more_bytes > self._max_bytes // KEY_SHARE
+        )
+
+    def _forget(self, expired_by_s: float, *, only_of: str | None = None) -> None:
+        """Drop what had expired by then, of one key or of all: a key that wants room costs the others nothing."""
+        self._known = {
+            digest: secret
+            for digest, secret in self._known.items()
+            if secret.expires_at > expired_by_s or only_of not in (None, secret.key_id)
+        }
+        self._held.clear()
+        self._held_bytes.clear()
+        for secret in self._known.values():
+            self._count(secret)
+
+    def _count(self, secret: ClientSecret) -> None:
+        self._held[secret.key_id] += 1
+        self._held_bytes[secret.key_id] += secret.size_bytes
+
+
+def _refusal(message: str) -> ApiError:
+    return ApiError(429, message, code="rate_limit_exceeded", headers=retry_after(10.0))
 
 
 def _digest(value: str) -> bytes:

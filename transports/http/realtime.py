@@ -1,7 +1,7 @@
 """`GET /v1/realtime`: the handshake of contract 2.1 to 2.3, then a session for as long as the socket lives.
 
 loopback (no keys) 403 → key 401 → upgrade asked 426 → query 400 → model 404 → place 429/503 → 101
-                                                               └─► call_id: call 404 → 101, a sideband
+                                                               └─► call_id: call 404 → place 429 → 101, a sideband
 """
 
 import asyncio
@@ -102,12 +102,13 @@ class Realtime:
         call = self.calls.find(call_id, caller.key_id)
         if call.transport.sideband_count >= MAX_SIDEBANDS:
             raise ApiError(429, f"This call has all {MAX_SIDEBANDS} sidebands that it may.", code="rate_limit_exceeded")
-        transport = await self._accept(request)
-        self._open.add(transport)
-        try:
-            await call.transport.join(transport)
-        finally:
-            self._open.discard(transport)
+        with call.transport.place_for_sideband():
+            transport = await self._accept(request)
+            self._open.add(transport)
+            try:
+                await call.transport.join(transport)
+            finally:
+                self._open.discard(transport)
         return transport.response
 
     async def close_all(self, _: web.Application) -> None:

@@ -21,8 +21,6 @@ from voice.models.weights import MODELS
 
 app = typer.Typer(no_args_is_help=True, help="List, fetch and verify the embedded models.")
 
-VOICE_ACTIVITY_MODEL = "silero-vad"
-
 _STYLES = {"present": "green", "own": "green", "missing": "yellow", "damaged": "red"}
 _LINE_EVERY_S = 5.0
 """In a pipe a step is told when it begins and then so often."""
@@ -108,11 +106,7 @@ def verify_models(names: Names = None, config: ConfigOption = None) -> None:
 
 def _used(path: Path | None) -> list[str]:
     """Name the models of the manifest that the configuration uses."""
-    models = load(path).config.models
-    names = [VOICE_ACTIVITY_MODEL]
-    names += [] if models.stt_folder else [models.stt]
-    names += [] if models.llm_file else [models.llm]
-    return [*names, models.tts]
+    return list(load(path).config.models_used)
 
 
 def _is_here(name: str) -> bool:

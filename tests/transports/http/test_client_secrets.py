@@ -113,3 +113,32 @@ def test_neither_the_secret_nor_its_configuration_shows_in_a_log() -> None:
     )
     assert value not in repr(made)
     assert "top secret" not in repr(made)
+
+
+@pytest.mark.parametrize(("bounds", "size_bytes"), [({"max_secrets": 16}, 0), ({"max_bytes": 32}, 2)])
+def test_one_key_cannot_fill_the_store_for_the_others(bounds: dict[str, int], size_bytes: int) -> None:
+    secrets = ClientSecrets(**bounds)  # type: ignore[arg-type]  # the clock is not among them
+    for _ in range(2):
+        secrets.mint(BODY, key_id="kiosk", lifetime_s=10, size_bytes=size_bytes)
+    with pytest.raises(ApiError, match="of this key") as refused:
+        secrets.mint(BODY, key_id="kiosk", lifetime_s=10, size_bytes=size_bytes)
+    assert refused.value.status == 429
+    secrets.mint(BODY, key_id="ops", lifetime_s=10, size_bytes=size_bytes)
+
+
+def test_a_key_that_wants_room_gives_up_its_own_expired_secrets_only() -> None:
+    now_s = 1000.0
+    secrets = ClientSecrets(max_secrets=8, clock=lambda: now_s)
+    others, _ = secrets.mint(BODY, key_id="ops", lifetime_s=10, size_bytes=2)
+    own, _ = secrets.mint(BODY, key_id="kiosk", lifetime_s=10, size_bytes=2)
+    now_s += 10
+    secrets.mint(BODY, key_id="kiosk", lifetime_s=10, size_bytes=2)
+    assert secrets.find(own) is None
+    with pytest.raises(ApiError, match="Ephemeral token expired"):
+        secrets.find(others)
+
+
+def test_without_keys_the_whole_store_is_everybodys() -> None:
+    secrets = ClientSecrets(max_secrets=8)
+    for _ in range(8):
+        secrets.mint(BODY, key_id=None, lifetime_s=10, size_bytes=2)

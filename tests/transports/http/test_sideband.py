@@ -134,3 +134,20 @@ async def test_a_call_has_only_so_many_sidebands(locked: Any, monkeypatch: pytes
     assert refused.value.status == 429
     await sideband.close()
     await primary.close()
+
+
+async def test_sidebands_that_come_at_once_do_not_pass_the_bound_together(
+    locked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transports.http.realtime.MAX_SIDEBANDS", 2)
+    primary, call_id = await begin(locked)
+    path = f"/v1/realtime?call_id={call_id}"
+    comers = (locked.client.ws_connect(path, headers=KIOSK) for _ in range(6))
+    results = await asyncio.gather(*comers, return_exceptions=True)
+    refused = [result for result in results if isinstance(result, WSServerHandshakeError)]
+    assert [error.status for error in refused] == [429] * 4
+    joined = [result for result in results if isinstance(result, ClientWebSocketResponse)]
+    for socket in joined:
+        await receive(socket)
+        await socket.close()
+    await primary.close()
