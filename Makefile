@@ -17,7 +17,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 # One of them: make bench BENCHES=latency
 BENCHES ?= latency barge_in words sessions churn
 
-.PHONY: help run test check lint format types unit bench models lock clean
+.PHONY: help run test check lint format types unit peers bench models lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 10
@@ -25,7 +25,7 @@ help:  ## show this list
 run: $(VENV)/.project models  ## set up if need be, then serve (ARGS: see `voice serve --help`)
 	@exec $(BIN)/voice serve $(ARGS)
 
-test: $(VENV)/.dev models check unit  ## format check, lint, types and tests
+test: $(VENV)/.dev models peers check unit  ## format check, lint, types and tests
 
 check: lint types
 
@@ -38,6 +38,9 @@ types: $(VENV)/.dev  ## mypy, strict
 
 unit: $(VENV)/.dev  ## pytest (ARGS go to it)
 	@$(BIN)/pytest $(ARGS)
+
+peers:  ## install the programs that the interop tests talk to (Debian packages as root, npm)
+	@deploy/peers.sh
 
 format: $(VENV)/.dev  ## let ruff rewrite the sources
 	@$(BIN)/ruff format .
@@ -53,7 +56,7 @@ lock: deploy/lock.sh  ## resolve the dependencies anew
 	@PYTHON=$(PYTHON) deploy/lock.sh
 
 clean:  ## remove the virtual environment and all caches (fetched models stay)
-	@rm -rf $(VENV) .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/interop/node/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up, each step done once ----------------------------------------------------------------------------
