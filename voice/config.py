@@ -131,6 +131,8 @@ class CascadeConfig(Section):
     """A value that a tool lacks is asked for by a ready question."""
     unheard_reply: str = "Sorry, I didn't catch that."
     """Said when there were no words in what was heard; empty: the model answers."""
+    silence_reply: str = "Are you still there?"
+    """Said when the caller has said nothing for the session's `idle_timeout_ms`; empty: the model answers."""
     confused_reply: str = "Sorry, I didn't get that. Could you say it again?"
     """Said when the model had no words, or spoke of its functions instead of to the caller."""
 

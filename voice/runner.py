@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 import structlog
 
@@ -28,6 +28,7 @@ from voice.transport import Transport
 _log = structlog.get_logger(__name__)
 
 _Event = TypeVar("_Event")
+_Input = TypeVarTuple("_Input")
 
 
 class Runner:
@@ -73,7 +74,7 @@ class Runner:
         try:
             await self._engine.open(self._session.engine_settings)
             async with asyncio.TaskGroup() as self._group:
-                self._feed(self._session.start(asyncio.get_running_loop().time()))
+                self._step(self._session.start, asyncio.get_running_loop().time())
                 self._spawn("client events", self._read_events())
                 self._spawn("frames", self._read_frames())
                 if self._transport.plays_in_real_time:
@@ -105,7 +106,7 @@ class Runner:
         if self._group is None or self._over.is_set():
             return
         try:
-            self._feed(self._session.receive_client_event(event))
+            self._step(self._session.receive_client_event, event)
         except Exception as error:  # noqa: BLE001 - raised again by `run`
             self._fail(error)
 
@@ -113,27 +114,27 @@ class Runner:
 
     async def _read_events(self) -> None:
         async for event in self._transport.client_events():
-            self._feed(self._session.receive_client_event(event))
+            self._step(self._session.receive_client_event, event)
         self.stop()
 
     async def _read_frames(self) -> None:
         async for frame in self._transport.frames():
-            self._feed(self._session.receive_audio(frame))
+            self._step(self._session.receive_audio, frame)
 
     async def _watch_drained(self) -> None:
         while True:
-            self._feed(self._session.receive_drained(await self._transport.wait_drained()))
+            self._step(self._session.receive_drained, await self._transport.wait_drained())
 
     def _receive_voice_activity(self, probability: float, window_start: int, window_end: int) -> None:
         try:
-            self._feed(self._session.receive_voice_activity(probability, window_start, window_end))
+            self._step(self._session.receive_voice_activity, probability, window_start, window_end)
         except Exception as error:  # noqa: BLE001 - raised again by `run`
             self._fail(error)
 
     def _receive_timer(self) -> None:
         self._timer = None
         try:
-            self._feed(self._session.handle_timer(asyncio.get_running_loop().time()))
+            self._step(self._session.handle_timer, asyncio.get_running_loop().time())
             self._set_timer()
         except Exception as error:  # noqa: BLE001 - raised again by `run`
             self._fail(error)
@@ -169,7 +170,12 @@ class Runner:
             do.CloseSession: lambda effect: self.stop(effect.code, effect.reason),
         }
 
-    def _feed(self, effects: list[do.Effect]) -> None:
+    def _step(self, receive: Callable[[*_Input], list[do.Effect]], *given: *_Input) -> None:
+        """Give the session an input at the time that it is, and perform what it decides."""
+        self._session.advance(asyncio.get_running_loop().time())
+        self._perform(receive(*given))
+
+    def _perform(self, effects: list[do.Effect]) -> None:
         """Perform effects behind all that are waiting: what a flush reports comes after the events it goes with."""
         if not effects or self._over.is_set():
             return  # most verdicts on voice change nothing
@@ -206,7 +212,7 @@ class Runner:
     def _flush_audio(self, effect: do.FlushAudio) -> None:
         flushed = self._transport.flush_audio()
         if flushed is not None:
-            self._feed(self._session.receive_flushed(flushed.item_id, flushed.played_ms))
+            self._step(self._session.receive_flushed, flushed.item_id, flushed.played_ms)
 
     # --- Tasks ----------------------------------------------------------------------------------------------------
 
@@ -232,24 +238,24 @@ class Runner:
         try:
             async with aclosing(_from_engine(self._engine.respond(request))) as events:
                 async for last in events:
-                    self._feed(self._session.receive_engine_event(request.response_id, last))
+                    self._step(self._session.receive_engine_event, request.response_id, last)
                     if isinstance(last, AudioDelta):
                         await self._transport.wait_playable()
             if not isinstance(last, EngineDone):
                 raise EngineProtocolError("the engine ended a response without saying so")
         except EngineError as error:
-            self._feed(self._session.receive_engine_failure(request.response_id, error))
+            self._step(self._session.receive_engine_failure, request.response_id, error)
 
     async def _transcribe(self, request: TranscriptionRequest) -> None:
         last = None
         try:
             async with aclosing(_from_engine(self._engine.transcribe(request))) as events:
                 async for last in events:
-                    self._feed(self._session.receive_transcription_event(request.item_id, last))
+                    self._step(self._session.receive_transcription_event, request.item_id, last)
             if not isinstance(last, TranscriptDone):
                 raise EngineProtocolError("the engine ended a transcription without saying so")
         except EngineError as error:
-            self._feed(self._session.receive_transcription_failure(request.item_id, error))
+            self._step(self._session.receive_transcription_failure, request.item_id, error)
 
     async def _run_tool(self, effect: do.RunTool) -> None:
         context = ToolContext(self._session.config.id, self._agent_name, self._session.said)
@@ -257,7 +263,7 @@ class Runner:
 
     async def _list_mcp_tools(self, effect: do.ListMcpTools) -> None:
         listing = await self._servers.list_tools(effect.list_id, effect.server)
-        self._feed(self._session.receive_mcp_tools(effect.list_id, listing))
+        self._step(self._session.receive_mcp_tools, effect.list_id, listing)
 
     async def _run_mcp_tool(self, effect: do.RunMcpTool) -> None:
         self._end_tool(effect.call_id, await self._servers.call(effect.list_id, effect.name, effect.arguments))
@@ -270,7 +276,7 @@ class Runner:
 
     def _end_tool(self, call_id: str, result: ToolResult) -> None:
         self._meter.metrics.tool_calls.labels("failed" if result.failed else "completed").inc()
-        self._feed(self._session.receive_tool_output(call_id, result))
+        self._step(self._session.receive_tool_output, call_id, result)
 
 
 async def _from_engine(events: AsyncGenerator[_Event, None]) -> AsyncGenerator[_Event, None]:

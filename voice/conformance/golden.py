@@ -13,7 +13,7 @@ A file holds one JSON array a line, in order. What goes in:
 
 and, behind each of them, what comes out: ["event", {event}] with the very bytes of the frame, and ["do", effect, …] for
 the other effects. Audio is silence of the same length, since the machine does not listen; in an item that shows its
-audio only the length stands.
+audio only the length stands. Time stands still between `start` and the timers.
 """
 
 import base64

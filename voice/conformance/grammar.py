@@ -5,6 +5,7 @@
     part         content_part.added ─► delta* ─► text done, or audio and transcript done ─► content_part.done
     conversation conversation.item.added ─► conversation.item.done       once each, `previous_item_id` known
     turn         speech_started ─► speech_stopped ─► committed           one item id all the way
+    idle         timeout_triggered ─► committed                          one item id, and nobody speaks
 
 Takes the frames of one connection in order, as JSON objects; keeps what is wrong in `violations`. It needs no SDK:
 the types of the fields are another check's.
@@ -78,6 +79,7 @@ class Grammar:
             "conversation.item.deleted": lambda frame: self._deleted.add(frame["item_id"]),
             "input_audio_buffer.speech_started": self._speech_started,
             "input_audio_buffer.speech_stopped": self._speech_stopped,
+            "input_audio_buffer.timeout_triggered": self._timed_out,
             "input_audio_buffer.committed": self._committed,
             "input_audio_buffer.cleared": lambda _: self._forget_speech(),
             "session.updated": self._updated,
@@ -274,6 +276,15 @@ class Grammar:
         if self._speaking != frame["item_id"]:
             self._note("speech_stopped: not the item that had started")
         self._speaking, self._stopped = None, frame["item_id"]
+
+    def _timed_out(self, frame: Frame) -> None:
+        if self._speaking is not None:
+            self._note("timeout_triggered: someone speaks")
+        if any(self._responses[id].in_conversation for id in self.open_responses):
+            self._note("timeout_triggered: a response is open")
+        if not 0 <= frame["audio_start_ms"] <= frame["audio_end_ms"]:
+            self._note(f"timeout_triggered: from {frame['audio_start_ms']} to {frame['audio_end_ms']} ms")
+        self._stopped = frame["item_id"]
 
     def _committed(self, frame: Frame) -> None:
         expected = self._stopped or self._speaking

@@ -166,7 +166,7 @@ class CascadeEngine:
         plan = route(request.settings, request.items, transcripts, asks=self._options.asks_for_missing)
         last = request.items[-1] if request.items else None
         if isinstance(last, Message) and last.role == "user" and not words_of(last, transcripts):
-            return self._options.unheard_reply, plan
+            return self._options.silence_reply if _is_silence(last) else self._options.unheard_reply, plan
         return plan.question, plan
 
     async def _transcripts(self, request: ResponseRequest) -> dict[str, str]:
@@ -214,6 +214,10 @@ class CascadeEngine:
         if self._background is not None:
             self._background.cancel()
             self._background = None
+
+
+def _is_silence(item: Message) -> bool:
+    return any(isinstance(part, AudioPart) and part.is_silence for part in item.parts)
 
 
 async def _quietly(work: Work, session_id: str) -> None:

@@ -6,6 +6,7 @@ from voice.engines.port import Capabilities, EngineSettings
 from voice.protocol.response_params import ResponseParams
 from voice.protocol.session_config import SessionConfig
 from voice.session.conversation import Conversation
+from voice.session.idle import IdleTimer
 from voice.session.mcp import McpImports
 from voice.session.outbox import Outbox
 from voice.session.settings import chosen_tools, engine_settings
@@ -49,11 +50,15 @@ class Core:
     meter: UsageMeter = field(default_factory=UsageMeter)
     agent_has_spoken: bool = False
     """From then on the voice is fixed (contract 3.2)."""
+    now_s: float = 0.0
+    """What the clock last showed, see `Session.advance`."""
     imports: McpImports = field(init=False)
+    idle: IdleTimer = field(init=False)
 
     def __post_init__(self) -> None:
         """Make the parts that work on the others."""
         self.imports = McpImports(self.out, self.conversation)
+        self.idle = IdleTimer(server_plays=self.traits.server_plays)
 
     def engine_settings(self, params: ResponseParams | None = None) -> EngineSettings:
         """Return what an engine is to work by now, or for one response."""

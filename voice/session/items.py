@@ -33,6 +33,8 @@ class AudioPart:
     heard: str | None = None
     """Agent speech that was cut: the words that the caller did hear. This, not what was meant, is context."""
     truncated: bool = False
+    is_silence: bool = False
+    """The caller said nothing for so long (contract 4.12); no bytes are kept of it."""
     clauses: tuple[tuple[str, int], ...] = ()
     """Agent speech: words and the 24 kHz sample at which they start; see `voice.session.playback`."""
 

@@ -54,6 +54,7 @@ class PlayoutLedger:
             if item_id in playing.items:
                 del playing.items[item_id]
                 self._stop_if_over(response_id)
+        self._note_played()
 
     def receive_flushed(self, item_id: str, played_ms: int) -> None:
         """Playout was cut: the item ends at `played_ms`, and of what was queued behind it nothing was heard."""
@@ -67,6 +68,11 @@ class PlayoutLedger:
             item = self._core.conversation.get(cut_id)
             if isinstance(item, Message):
                 truncate_item(self._core, item, cut_ms)
+        self._note_played()
+
+    def _note_played(self) -> None:
+        if not self.is_playing:
+            self._core.idle.note_played(self._core.now_s)
 
     def _stop_if_over(self, response_id: str) -> None:
         playing = self._responses[response_id]

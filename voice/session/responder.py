@@ -150,6 +150,7 @@ class Responder:
             return
         if isinstance(event, AudioDelta) and response.spoken_item_id is not None:
             self._core.agent_has_spoken = True
+            self._core.idle.note_audio(event.frame.duration_ms, self._core.now_s)
             self._ledger.note_audio(response_id, response.spoken_item_id)
         self._settle(response)
 
@@ -193,6 +194,7 @@ class Responder:
 
     def hush(self) -> bool:
         """Stop sound and thought at once, before any event is written (design §4, barge-in). False: nothing to stop."""
+        self._core.idle.note_cut()
         if self._ledger.is_playing:
             self._core.out.add(FlushAudio())
         if self._active is not None and self._active.is_generating:
@@ -213,6 +215,7 @@ class Responder:
             self._core.out.add(CancelResponse(response.id))
         if response is self._active:  # one out of band owes the caller nothing
             self._is_due = self._may_race = False
+            self._core.idle.note_cut()
         self._end(response, "client_cancelled")
 
     def snapshot(self, item_id: str) -> AnyItem | None:
@@ -254,6 +257,7 @@ class Responder:
         self._responses[response.id] = response
         if request.in_conversation:
             self._active = response
+            self._core.idle.disarm()
             self._raced_id = response.id if self._may_race else None
             self._is_due = self._may_race = False
         response.open()
@@ -275,6 +279,8 @@ class Responder:
         self._ledger.note_done(response.id)
         if response is self._active:
             self._active = None
+            if not self.floor_is_taken:
+                self._core.idle.arm(self._core.now_s, is_playing=self._ledger.is_playing)
             offered = response.offers_follow_up
             owed = response.wants_follow_up or (offered and self._core.traits.mcp_auto_continue)
             self._owe_answer(owed, raced=offered)

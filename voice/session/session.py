@@ -90,12 +90,18 @@ class Session:
 
     def next_deadline(self) -> float | None:
         """When `handle_timer` is due, on the clock of `start`; None: never."""
-        return self._ends_at_s
+        due = [self._ends_at_s, self._core.idle.due_s(self._core.config)]
+        return min((due_s for due_s in due if due_s is not None), default=None)
 
     # --- Inputs ---------------------------------------------------------------------------------------------------
 
+    def advance(self, now: float) -> None:
+        """Tell the time, in seconds of the clock of `start`; before each input, which then happens at that time."""
+        self._core.now_s = max(now, self._core.now_s)
+
     def start(self, now: float) -> list[Effect]:
         """Begin: `session.created` is the first event, a greeting the first response. `now` in seconds, monotonic."""
+        self.advance(now)
         self._ends_at_s = now + self._core.traits.max_duration_s
         out = self._core.out
         out.send(wire_events.SessionCreated(event_id=out.event_id(), session=self._core.config.to_wire()))
@@ -107,13 +113,18 @@ class Session:
         return out.take()
 
     def handle_timer(self, now: float) -> list[Effect]:
-        """The session's time is over (contract 2.5)."""
+        """A deadline has come: the session's time is over (contract 2.5), or nobody has spoken for long (4.12)."""
+        self.advance(now)
         if self._ends_at_s is not None and now >= self._ends_at_s:
             self._ends_at_s = None
             minutes = round(self._core.traits.max_duration_s / 60)
             message = f"Your session hit the maximum duration of {minutes} minutes."
             self._send_error(ContractError(message, code="session_expired"))
             self._core.out.add(CloseSession(GOING_AWAY, message))
+            return self._core.out.take()
+        idle_s = self._core.idle.due_s(self._core.config)
+        if idle_s is not None and now >= idle_s:
+            self._turn.time_out()
         return self._core.out.take()
 
     def receive_audio(self, frame: AudioFrame) -> list[Effect]:

@@ -51,6 +51,8 @@ class Turn:
         self._endpointing: Endpointing | None = None
         self._utterance: _Utterance | None = None
         self._last_utterance_id: str | None = None
+        self._answered_until = 0
+        """Where the last turn ended, or the last silence that counted as one."""
         self.reconfigure()
 
     @property
@@ -115,6 +117,27 @@ class Turn:
         self._commit(item_id, start, end)
         self._give_floor_back()
 
+    def time_out(self) -> None:
+        """Nobody has spoken for `idle_timeout_ms` (contract 4.12): the silence is a turn, and the agent may speak."""
+        detection, out = self._detection, self._core.out
+        if detection is None or detection.idle_timeout_ms is None:
+            return
+        self._core.idle.disarm()
+        # As much of it as was sent: a client that is muted may send nothing.
+        end = self._buffer.end
+        start = max(end - to_samples(detection.idle_timeout_ms), self._answered_until)
+        self._answered_until = end
+        item_id = out.ids.mint("item")
+        out.send(
+            wire_events.InputAudioBufferTimeoutTriggered(
+                event_id=out.event_id(), audio_start_ms=to_ms(start), audio_end_ms=to_ms(end), item_id=item_id
+            )
+        )
+        # Nothing is cut from the buffer: a word that begins just now keeps its first sound.
+        self._add(Message(item_id, "user", (AudioPart(duration_ms=to_ms(end - start), is_silence=True),)))
+        if detection.create_response:
+            self._responder.answer_turn()
+
     def clear(self) -> None:
         """The client drops what was not committed (contract 4.1)."""
         self._abandon()
@@ -140,6 +163,7 @@ class Turn:
         start = max(at_sample - to_samples(self._prefix_ms), self._buffer.start)
         utterance = _Utterance(out.ids.mint("item"), start)
         interrupts = detection is not None and detection.interrupt_response
+        self._core.idle.disarm()
         if interrupts:
             self._responder.hush()
         out.send(
@@ -182,10 +206,17 @@ class Turn:
     def _commit(self, item_id: str, start: int, end: int) -> None:
         item = _spoken(item_id, self._buffer.read(start, end))
         self._buffer.drop_until(end)
+        self._answered_until = end
+        self._core.idle.disarm()
+        self._add(item)
+        self._transcribe(item)
+
+    def _add(self, item: Message) -> None:
+        """Commit: the item is part of the conversation (contract 4.6)."""
         out, previous_id = self._core.out, self._core.conversation.add(item)
         out.send(
             wire_events.InputAudioBufferCommitted(
-                event_id=out.event_id(), previous_item_id=previous_id, item_id=item_id
+                event_id=out.event_id(), previous_item_id=previous_id, item_id=item.id
             )
         )
         wire_item = item_to_wire(item)
@@ -195,7 +226,6 @@ class Turn:
         out.send(
             wire_events.ConversationItemDone(event_id=out.event_id(), previous_item_id=previous_id, item=wire_item)
         )
-        self._transcribe(item)
 
     def _transcribe(self, item: Message) -> None:
         """Ask for the words, for a client that wants them or for an engine that reads rather than hears."""

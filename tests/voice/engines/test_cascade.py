@@ -123,6 +123,13 @@ async def test_what_has_no_words_is_not_thought_about(models: FakeModels) -> Non
     assert models.prompts == []
 
 
+async def test_who_has_said_nothing_is_asked_without_the_model(models: FakeModels) -> None:
+    silence = Message("item_1", "user", (AudioPart(duration_ms=6000, is_silence=True),))
+    events = await respond(CascadeEngine(models, "s"), silence)
+    assert words(events) == "Are you still there?"
+    assert models.prompts == []
+
+
 async def test_stable_words_are_prefilled_while_the_caller_speaks(models: FakeModels) -> None:
     models.transcripts = ["could I book", "could I book a table", "could I book a table for four"]
     engine = CascadeEngine(models, "s")

@@ -52,6 +52,16 @@ class Stepper:
         return effects
 
     clock: int = 0
+    now: float = 0.0
+
+    def wait(self, seconds: float) -> list[Effect]:
+        """Let time pass; the timers that come due on the way fire when they are."""
+        effects: list[Effect] = []
+        self.now += seconds
+        while (due := self.session.next_deadline()) is not None and due <= self.now:
+            effects += self.take(self.session.handle_timer(due))
+        self.session.advance(self.now)
+        return effects
 
     def speak(self, milliseconds: int = 640) -> list[Effect]:
         return self.hear(milliseconds, 0.95)

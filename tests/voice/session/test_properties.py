@@ -86,6 +86,7 @@ class SessionMachine(RuleBasedStateMachine):
         self.playing: list[str] = []
         self.items: list[str] = []
         self.calls = 0
+        self.now = 0.0
         self.perform(self.session.start(0.0))
 
     def perform(self, effects: list[do.Effect]) -> None:
@@ -156,6 +157,7 @@ class SessionMachine(RuleBasedStateMachine):
                 {"type": "server_vad"},
                 {"type": "server_vad", "interrupt_response": False},
                 {"type": "server_vad", "create_response": False},
+                {"type": "server_vad", "idle_timeout_ms": 5000},
             ]
         ),
         transcription=st.sampled_from([None, {"model": "whisper-1"}]),
@@ -290,6 +292,15 @@ class SessionMachine(RuleBasedStateMachine):
         self.imports.remove(list_id)
         listing = RemoteListing(problem="unreachable") if fails else MCP_LISTING
         self.perform(self.session.receive_mcp_tools(list_id, listing))
+
+    @rule(seconds=st.sampled_from([0.1, 3.0, 20.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        while (due := self.session.next_deadline()) is not None and due <= self.now:
+            self.perform(self.session.handle_timer(due))
+            after = self.session.next_deadline()
+            assert after is None or after > due
+        self.session.advance(self.now)
 
     @precondition(lambda self: self.playing)
     @rule()
