@@ -15,6 +15,7 @@ PURE = [
     *("voice/protocol/**/*.py", "voice/session/**/*.py", "voice/conformance/grammar.py", "transports/playout.py"),
     *(f"transports/rtp/{name}.py" for name in ("packet", "rtcp", "statistics", "jitter_buffer", "arrivals", "dtmf")),
     *(f"transports/rtp/{name}.py" for name in ("concealment", "time_scale", "tones", "latch", "inbound", "outbound")),
+    *(f"voice/rest/{name}.py" for name in ("audio", "dialogue", "chat", "responses")),
     "sip/*.py",
 ]
 IMPURE = {"asyncio", "selectors", "socket", "ssl", "time", "threading", "concurrent", "subprocess"} | {

@@ -7,7 +7,9 @@ import asyncio
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -24,7 +26,16 @@ from transports.outbox import OutboxLimits
 from transports.websocket import WebSocketLimits
 from voice.activity import ActivityService
 from voice.agent import Agent
-from voice.config import VOICE_ACTIVITY_MODEL, AgentConfig, CascadeConfig, Config, ModelsConfig, ScriptedConfig
+from voice.audio.vad import SileroModel, VoiceActivityDetector, WebrtcGate
+from voice.config import (
+    API_MODELS,
+    VOICE_ACTIVITY_MODEL,
+    AgentConfig,
+    CascadeConfig,
+    Config,
+    ModelsConfig,
+    ScriptedConfig,
+)
 from voice.config_file import ConfigProblems, Loaded
 from voice.embedded import EmbeddedModels
 from voice.engines.cascade import CascadeEngine, CascadeOptions
@@ -38,6 +49,7 @@ from voice.manager import AgentRuntime, McpService, SessionLimits, SessionManage
 from voice.metrics import Metrics
 from voice.models import manifest
 from voice.models.settings import HostSettings
+from voice.rest.service import SingleRequests
 from voice.serving import Announcer, ListenError, Served, serve
 
 _log = structlog.get_logger(__name__)
@@ -139,6 +151,7 @@ class _Builder:
             KeyRing({key.id: key.secret.get_secret_value() for key in self._config.server.keys}),
             registry=registry,
             limits=self._wire_limits(),
+            single_requests=self._single_requests(sessions),
         )
         return Service(application, sessions, models)
 
@@ -212,6 +225,20 @@ class _Builder:
         )
         return McpService(lambda session_id: McpServers(limits, session_id=session_id), config.auto_continue)
 
+    def _single_requests(self, sessions: SessionManager) -> SingleRequests | None:
+        config = self._config.api
+        if not config.enabled:
+            return None
+        bare = next(iter(self._config.aliases), self._config.answering)
+        names = dict.fromkeys(API_MODELS, bare) | config.models
+        return SingleRequests(
+            sessions.runtime,
+            _detector,
+            names,
+            voices=(self._config.models.voice,),
+            max_requests=config.max_requests,
+        )
+
     # --- limits ---------------------------------------------------------------------------------------------
 
     def _session_limits(self) -> SessionLimits:
@@ -257,6 +284,13 @@ def host_settings(config: ModelsConfig) -> HostSettings:
         context_tokens=config.context_tokens,
         prompt_store=str(manifest.cache_dir() / "prompts"),
     )
+
+
+@cache
+def _detector() -> VoiceActivityDetector[Any]:
+    """Return what finds speech in files; used in threads, where the sessions' own must not be."""
+    path = _voice_activity_model()
+    return SileroModel(path) if path is not None else WebrtcGate()
 
 
 def _voice_activity_model() -> Path | None:

@@ -32,6 +32,13 @@ REALTIME_ALIASES = (
 """The model names that official clients come with (contract 1.9); each is a bare session of an engine of ours."""
 
 
+API_MODELS = (
+    *("whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe", "tts-1", "tts-1-hd", "gpt-4o-mini-tts"),
+    *("gpt-4o", "gpt-4o-mini"),
+)
+"""The model names that official clients ask for outside sessions."""
+
+
 class Section(BaseModel):
     """A part of the tree: frozen, and an unknown key is an error."""
 
@@ -206,6 +213,17 @@ class McpConfig(Section):
     call_timeout_s: float = Field(30.0, gt=0)
 
 
+class ApiConfig(Section):
+    """The calls beside sessions: `/v1/audio`, `/v1/chat/completions`, `/v1/responses`."""
+
+    enabled: bool = True
+    max_requests: int = Field(8, ge=1)
+    """Answered at a time; sessions share the models with them."""
+    models: dict[str, str] = Field(default_factory=dict)
+    """Model names for these calls, each for an agent or an alias, which may be named themselves as well. The names that
+    official clients come with (`whisper-1`, `tts-1`, `gpt-4o-mini`, …) stand for the first alias."""
+
+
 class LogConfig(Section):
     """What is written to standard error."""
 
@@ -232,6 +250,7 @@ class Config(Section):
     """Who answers when a client names no model: an agent or an alias. Else the first agent, else the first alias."""
     tools: ToolsConfig = ToolsConfig()
     mcp: McpConfig = McpConfig()
+    api: ApiConfig = ApiConfig()
     log: LogConfig = LogConfig()
 
     @property

@@ -109,6 +109,10 @@ def _check(config: Config) -> Iterator[tuple[Loc, str]]:
     default = config.default_agent
     if default is not None and default not in config.agents and default not in config.aliases:
         yield ("default_agent",), f"there is no agent '{default}'" + suggest(default, [*config.agents, *config.aliases])
+    for name, target in config.api.models.items():
+        if target not in config.agents and target not in config.aliases:
+            hint = suggest(target, [*config.agents, *config.aliases])
+            yield ("api", "models", name), f"there is no agent or alias '{target}'" + hint
     if message := refuse_open_door(config.server.host, config):
         yield ("server", "host"), message
 

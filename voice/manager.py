@@ -122,8 +122,12 @@ class SessionManager:
 
     def resolve(self, model: str | None) -> Agent:
         """Return who answers. Raises: ContractError for a name that nobody has (contract 2.3)."""
+        return self.runtime(model).agent
+
+    def runtime(self, model: str | None) -> AgentRuntime:
+        """Return who answers, and with what. Raises: as `resolve`."""
         if model is None:
-            return self._default.agent
+            return self._default
         runtime = self._agents.get(model)
         if runtime is None:
             raise ContractError(
@@ -131,7 +135,7 @@ class SessionManager:
                 code="model_not_found",
                 param="model",
             )
-        return runtime.agent
+        return runtime
 
     def preview(self, agent: Agent, opening: SessionUpdateBody) -> dict[str, Any]:
         """Return what a session with `agent` begins with when `opening` configures it. Raises: ContractError."""

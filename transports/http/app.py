@@ -6,6 +6,7 @@
 | POST /v1/realtime/client_secrets | yes | a secret that opens sessions (`client_secrets.py`) |
 | POST /v1/realtime/calls/{id}/hangup | yes | nothing; the session ends |
 | GET /v1/models[/{id}]      | yes | who may be named by `?model=` |
+| POST /v1/audio/…, /v1/chat/completions, /v1/responses | yes | one request outside sessions (`audio.py`, `chat.py`) |
 | GET /healthz               | no  | 200 while the process lives |
 | GET /readyz                | no  | 200 while a caller would be served, 503 otherwise |
 | GET /metrics               | no  | Prometheus |
@@ -19,8 +20,10 @@ from typing import Any
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from transports.http.audio import Audio
 from transports.http.auth import KeyRing, authenticate
 from transports.http.calls import Calls
+from transports.http.chat import Chat
 from transports.http.client_secrets import ClientSecrets
 from transports.http.metrics import TrafficCollector, exposition
 from transports.http.middleware import add_headers, guard
@@ -29,6 +32,7 @@ from transports.http.sessions import Sessions
 from transports.outbox import Traffic
 from transports.websocket import WebSocketLimits
 from voice.protocol.client_secrets import decode_secret_request
+from voice.rest.service import SingleRequests
 
 OWNER = "realtime-voice-agent"
 
@@ -39,11 +43,12 @@ def build_app(
     *,
     registry: CollectorRegistry | None = None,
     limits: WebSocketLimits | None = None,
+    single_requests: SingleRequests | None = None,
 ) -> web.Application:
     """Return the application; whoever runs it drains `sessions` first and then cleans the application up.
 
     `registry` is what `/metrics` shows, with the traffic of the WebSockets added to it. With an empty `keys` everyone
-    on this machine is let in: bind loopback only then.
+    on this machine is let in: bind loopback only then. `single_requests` serves what is asked outside sessions.
     """
     traffic = Traffic()
     registry = registry or CollectorRegistry()
@@ -67,7 +72,20 @@ def build_app(
             web.get("/metrics", service.metrics),
         ]
     )
+    if single_requests is not None:
+        app.add_routes(_single_request_routes(single_requests, keys))
     return app
+
+
+def _single_request_routes(requests: SingleRequests, keys: KeyRing) -> list[web.RouteDef]:
+    audio, chat = Audio(requests, keys), Chat(requests, keys)
+    return [
+        web.post("/v1/audio/transcriptions", audio.transcribe),
+        web.post("/v1/audio/translations", audio.translate),
+        web.post("/v1/audio/speech", audio.speak),
+        web.post("/v1/chat/completions", chat.complete),
+        web.post("/v1/responses", chat.respond),
+    ]
 
 
 class _Control:

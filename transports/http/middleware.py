@@ -9,7 +9,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from transports.http.errors import ApiError
 from transports.http.origin import require_loopback
-from voice.errors import CapacityError, ContractError, EngineUnavailable, KeyLimitReached
+from voice.errors import CapacityError, ContractError, EngineError, EngineOverloaded, EngineUnavailable, KeyLimitReached
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ def guard(*, loopback_only: bool) -> Middleware:
             if error.status < 400:
                 raise
             return _refusal(request, _from_http(request, error))
-        except (ContractError, CapacityError, EngineUnavailable) as error:
+        except (ContractError, CapacityError, EngineError) as error:
             return _refusal(request, from_voice(error))
         except ConnectionError:
             raise  # the client is gone: nobody to answer, nothing to mend
@@ -56,7 +56,7 @@ def guard(*, loopback_only: bool) -> Middleware:
     return handle
 
 
-def from_voice(error: ContractError | CapacityError | EngineUnavailable) -> ApiError:
+def from_voice(error: ContractError | CapacityError | EngineError) -> ApiError:
     """Map an error of the core to the answer before the upgrade (contract 2.3)."""
     if isinstance(error, ContractError):
         status = 404 if error.code == "model_not_found" else 400
@@ -67,7 +67,11 @@ def from_voice(error: ContractError | CapacityError | EngineUnavailable) -> ApiE
     if isinstance(error, CapacityError):
         # 503, not 429: the caller did nothing too often, and a load balancer tries the next machine.
         return ApiError(503, str(error), code="capacity_exceeded", headers=retry_after(error.retry_after_s))
-    return ApiError(503, error.message, code=error.code, headers=retry_after(5.0))
+    if isinstance(error, EngineOverloaded):
+        return ApiError(429, error.message, code=error.code, headers=retry_after(error.retry_after_s))
+    if isinstance(error, EngineUnavailable):
+        return ApiError(503, error.message, code=error.code, headers=retry_after(5.0))
+    return ApiError(500, error.message, code=error.code)
 
 
 def retry_after(seconds: float) -> dict[str, str]:
