@@ -1,7 +1,7 @@
 """A SIP signalling library in its own right (RFC 3261 and what phone calls need beside it).
 
-Everything here decides and nothing waits: no sockets, no clock, no tasks. Bytes and times go in, messages and effects
-come out, so that every rule is tested by stepping inputs. Media is known by its session description only.
+All layers but the last decide and never wait: no sockets, no clock, no tasks. Bytes and times go in, messages and
+effects come out, so that every rule is tested by stepping inputs. Media is known by its session description only.
 
     layer               module                                       what goes in and out
     grammar             grammar, uri, headers, status                text ↔ values
@@ -11,9 +11,15 @@ come out, so that every rule is tested by stepping inputs. Media is known by its
     media               sdp, codecs, crypto, media, offer_answer,    descriptions → Agreement
                         glare
     identity            auth                                         challenges and their answers
-    calls               session_timer, dialog_call, call_machine     one incoming call, all of the above put together
+    calls               session_timer, dialog_call, call_machine,    one call, incoming or outgoing
+                        caller_machine
+    defence             trunk, gate, admission, refusals             who is read, who is answered, who may call
+    the whole           user_agent, call_table, performing, flow     messages → calls of an application, and back
+    the application's   call, caller                                 what it is told of a call, what it decides
+    the shell           endpoint, connection, datagrams              sockets, TLS and the clock (asyncio)
 
-The surroundings own sockets and the clock. Their loop, with a UDP socket, in ten lines:
+To take calls, start at `endpoint.SipEndpoint` and `call.Application`. Each layer is of use without those above it; the
+transactions with a UDP socket of one's own, in ten lines:
 
     table, calls = TransactionTable(), {}
     data, source = socket.recvfrom(65_535)

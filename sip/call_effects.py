@@ -58,7 +58,14 @@ class MediaChanged:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """The caller has acknowledged the answer."""
+    """The answer has been acknowledged, by the caller or by us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ringing:
+    """The one we call is being told: a 101 to 199 has come."""
+
+    status: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,4 +87,4 @@ class CallEnded:
     """The peer's Reason header (RFC 3326), or a phrase for the log."""
 
 
-CallEffect = Respond | SendRequest | SendAck | MediaChanged | Confirmed | InfoArrived | CallEnded
+CallEffect = Respond | SendRequest | SendAck | MediaChanged | Confirmed | Ringing | InfoArrived | CallEnded

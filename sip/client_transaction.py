@@ -12,6 +12,7 @@ and K are zero. ACK to a 2xx is the dialog's, not ours.
 """
 
 from enum import Enum, auto
+from typing import Any
 
 from sip.effects import Effect, Ended, ResponseArrived, SendMessage, TimedOut, TransportFailed
 from sip.errors import StateError
@@ -36,7 +37,7 @@ class ClientTransaction:
     The request must carry its final Via: repeats, ACK and CANCEL reuse it.
     """
 
-    def __init__(self, request: Request, *, reliable: bool, timers: Timers = TIMERS, flow: object = None) -> None:
+    def __init__(self, request: Request, *, reliable: bool, timers: Timers = TIMERS, flow: Any = None) -> None:
         """`flow` is whatever the caller sends by (an address, a connection); it is kept, not looked at."""
         if request.method == "ACK":
             raise StateError("ACK has no transaction")
@@ -53,6 +54,11 @@ class ClientTransaction:
         self.scheduled_at: float | None = None
         """The date that the table has noted; the table's own."""
         self._ack: Request | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is no final response yet."""
+        return self.state in (ClientState.CALLING, ClientState.TRYING, ClientState.PROCEEDING)
 
     @property
     def can_cancel(self) -> bool:
@@ -74,8 +80,7 @@ class ClientTransaction:
     def handle_timer(self, now: float) -> list[Effect]:
         """Repeat what is due, end what is over."""
         if self._ends_at is not None and now >= self._ends_at:
-            waiting = self.state in (ClientState.CALLING, ClientState.TRYING, ClientState.PROCEEDING)
-            return [TimedOut(self), *self._terminate()] if waiting else self._terminate()
+            return [TimedOut(self), *self._terminate()] if self.is_waiting else self._terminate()
         if self._repeat_at is None or now < self._repeat_at:
             return []
         self._interval_s *= 2

@@ -10,6 +10,7 @@ INVITE                                             anything else
 """
 
 from enum import Enum, auto
+from typing import Any
 
 from sip.effects import AckArrived, Effect, Ended, SendMessage, TimedOut, TransportFailed
 from sip.errors import StateError
@@ -35,7 +36,7 @@ class ServerTransaction:
     """One request of the peer and our responses."""
 
     def __init__(
-        self, request: Request, now: float, *, reliable: bool, timers: Timers = TIMERS, flow: object = None
+        self, request: Request, now: float, *, reliable: bool, timers: Timers = TIMERS, flow: Any = None
     ) -> None:
         """`flow` is where the request came from; it is kept, not looked at."""
         if request.method == "ACK":

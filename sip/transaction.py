@@ -6,6 +6,7 @@ for nothing: `next_deadline` says when to call `handle_timer`.
 
 import heapq
 from itertools import count
+from typing import Any
 
 from sip.client_transaction import ClientTransaction
 from sip.effects import AckArrived, Effect, Ended, Overloaded, RequestArrived, Transaction
@@ -37,7 +38,7 @@ class TransactionTable:
         """Return how many transactions live."""
         return len(self._clients) + len(self._servers)
 
-    def receive_request(self, now: float, request: Request, *, reliable: bool, flow: object = None) -> list[Effect]:
+    def receive_request(self, now: float, request: Request, *, reliable: bool, flow: Any = None) -> list[Effect]:
         """Match a request or open a transaction for it."""
         key = server_key(request)
         known = self._servers.get(key)
@@ -60,7 +61,7 @@ class TransactionTable:
         return [] if known is None else self._after(known, known.receive_response(now, response))
 
     def send_request(
-        self, now: float, request: Request, *, reliable: bool, flow: object = None
+        self, now: float, request: Request, *, reliable: bool, flow: Any = None
     ) -> tuple[ClientTransaction, list[Effect]]:
         """Open a client transaction for a request that carries its final Via. Raises: TableFull."""
         if len(self) >= self._limit:

@@ -18,6 +18,8 @@ PURE = [
     *(f"voice/rest/{name}.py" for name in ("audio", "dialogue", "chat", "responses")),
     "sip/*.py",
 ]
+SHELLS = {f"sip/{name}.py" for name in ("endpoint", "connection", "datagrams")}
+"""The sockets and the clock of `sip`: the only modules there that are not pure."""
 IMPURE = {"asyncio", "selectors", "socket", "ssl", "time", "threading", "concurrent", "subprocess"} | {
     *("aiohttp", "sounddevice", "websockets")
 }
@@ -37,7 +39,7 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
 
 def violations(root: Path) -> Iterator[str]:
     """Yield `file:line: why` for every import that the design forbids."""
-    pure = {path for pattern in PURE for path in root.glob(pattern)}
+    pure = {path for pattern in PURE for path in root.glob(pattern)} - {root / name for name in SHELLS}
     for package, allowed in ALLOWED.items():
         for path in sorted((root / package).rglob("*.py")):
             name = path.relative_to(root).as_posix()
@@ -67,6 +69,7 @@ def test_every_pure_module_is_where_the_check_looks(pattern: str) -> None:
         ("voice/runner.py", "import importlib\nimportlib.import_module('sip.uri')", "voice may not import sip"),
         ("tools/http.py", "import transports", "tools may not import transports"),
         ("sip/call.py", "from voice import errors", "sip may not import voice"),
+        ("sip/user_agent.py", "import asyncio", "a pure module may not import asyncio"),
         ("transports/sip_call.py", "from tools import tool", "transports may not import tools"),
         ("voice/session/turn.py", "import time", "a pure module may not import time"),
         ("voice/protocol/codec.py", "from asyncio import Queue", "a pure module may not import asyncio"),
@@ -89,6 +92,7 @@ def test_a_violation_is_found(tmp_path: Path, name: str, code: str, why: str) ->
         ("tools/dispatch.py", "from voice.tooling import ToolSpec\nimport asyncio"),
         ("transports/sip_call.py", "import sip, voice, asyncio"),
         ("voice/audio/stream.py", "import asyncio"),
+        ("sip/endpoint.py", "import asyncio, socket, time"),
         ("voice/cluster/bus.py", "import nats"),
         ("voice/session/turn.py", "from . import time"),
     ],
