@@ -19,7 +19,7 @@ class Agent:
     tools: tuple[str, ...] = ()
     """Import paths (`package.module:function`) of the service's own tools."""
     turn_detection: dict[str, Any] | None = None
-    """Overrides of the contract's `server_vad` object; None: the service's defaults."""
+    """Overrides of the contract's `server_vad` or `semantic_vad` object; None: the service's defaults."""
     bare: bool = False
     """True for an alias: no instructions, greeting or tools; the client configures the session itself."""
     description: str = ""

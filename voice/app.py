@@ -29,6 +29,7 @@ from voice.agent import Agent
 from voice.audio.vad import SileroModel, VoiceActivityDetector, WebrtcGate
 from voice.config import (
     API_MODELS,
+    TURN_COMPLETION_MODEL,
     VOICE_ACTIVITY_MODEL,
     AgentConfig,
     CascadeConfig,
@@ -51,6 +52,7 @@ from voice.models import manifest
 from voice.models.settings import HostSettings
 from voice.rest.service import SingleRequests
 from voice.serving import Announcer, ListenError, Served, serve
+from voice.turn_judge import TurnJudge
 
 _log = structlog.get_logger(__name__)
 
@@ -143,6 +145,7 @@ class _Builder:
             self._session_limits(),
             Metrics(registry),
             mcp=self._mcp_service(),
+            judge=_turn_judge(),
         )
         if models is not None:
             models.prompts = self._prompts(sessions)
@@ -298,4 +301,12 @@ def _voice_activity_model() -> Path | None:
         return manifest.find(VOICE_ACTIVITY_MODEL)
     except ModelError as error:
         _log.warning("voice_activity_by_gate_only", reason=str(error), command=error.command)
+        return None
+
+
+def _turn_judge() -> TurnJudge | None:
+    try:
+        return TurnJudge.load(manifest.find(TURN_COMPLETION_MODEL))
+    except ModelError as error:
+        _log.warning("semantic_vad_is_refused", reason=str(error), command=error.command)
         return None

@@ -7,7 +7,7 @@ Every field can be set in three places, the later one winning: here, in config.y
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from voice.config_types import ExistingFile, ExistingFolder, ModelName, Secret
 
@@ -15,6 +15,9 @@ ENGINE_TYPES = ("cascade", "scripted")
 
 VOICE_ACTIVITY_MODEL = "silero-vad"
 """Listens in every session, whatever its engine; without it webrtcvad does alone."""
+
+TURN_COMPLETION_MODEL = "smart-turn-v3.2"
+"""Ends the turns of sessions that ask for `semantic_vad`, whatever their engine; without it they are refused."""
 
 REALTIME_ALIASES = (
     "gpt-realtime",
@@ -155,8 +158,8 @@ class ScriptedConfig(Section):
 EngineConfig = Annotated[CascadeConfig | ScriptedConfig, Field(discriminator="type")]
 
 
-class TurnDetection(Section):
-    """When the caller's turn begins and ends (contract 3.6). What is not set is the service's default."""
+class SilenceTurns(Section):
+    """The caller's turn ends with a silence (contract 3.6). What is not set is the service's default."""
 
     type: Literal["server_vad"] = "server_vad"
     threshold: float = Field(0.5, ge=0, le=1)
@@ -165,6 +168,27 @@ class TurnDetection(Section):
     idle_timeout_ms: int | None = Field(None, ge=5000, le=30000)
     create_response: bool = True
     interrupt_response: bool = True
+
+
+class SemanticTurns(Section):
+    """The caller's turn ends when what was said is complete (contract 3.6); takes the turn-completion model."""
+
+    type: Literal["semantic_vad"]
+    eagerness: Literal["low", "medium", "high", "auto"] = "auto"
+    """How long a caller who has not finished may be silent: 8, 4, 2 or again 4 seconds."""
+    create_response: bool = True
+    interrupt_response: bool = True
+
+
+def _kind_of_turns(value: Any) -> str:
+    kind = value.get("type", "server_vad") if isinstance(value, dict) else getattr(value, "type", "server_vad")
+    return str(kind)
+
+
+TurnDetection = Annotated[
+    Annotated[SilenceTurns, Tag("server_vad")] | Annotated[SemanticTurns, Tag("semantic_vad")],
+    Discriminator(_kind_of_turns),
+]
 
 
 def _as_list(value: Any) -> Any:
@@ -261,12 +285,13 @@ class Config(Section):
 
     @property
     def models_used(self) -> tuple[str, ...]:
-        """The models of the manifest that sessions need: voice activity for all, the others for the cascade."""
+        """The models of the manifest that sessions need: those that find turns for all, the others for the cascade."""
+        turns = (VOICE_ACTIVITY_MODEL, TURN_COMPLETION_MODEL)
         if not self.thinks_with_models:
-            return (VOICE_ACTIVITY_MODEL,)
+            return turns
         speech_to_text = () if self.models.stt_folder else (self.models.stt,)
         language_model = () if self.models.llm_file else (self.models.llm,)
-        return (VOICE_ACTIVITY_MODEL, *speech_to_text, *language_model, self.models.tts)
+        return (*turns, *speech_to_text, *language_model, self.models.tts)
 
     @property
     def answering(self) -> str:

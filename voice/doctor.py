@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from voice.config import Config, ServerConfig
+from voice.config import TURN_COMPLETION_MODEL, Config, ServerConfig
 from voice.config_file import load
 from voice.errors import ConfigError, ModelError
 from voice.models import manifest
@@ -170,7 +170,9 @@ def check_models(config: Config) -> Iterator[Finding]:
         try:
             path = manifest.find(name)
         except ModelError as error:
-            yield Finding(f"model {name}", missing_is, str(error), error.command)
+            # Without it, only sessions that ask for `semantic_vad` are refused.
+            state: State = "warning" if name == TURN_COMPLETION_MODEL else missing_is
+            yield Finding(f"model {name}", state, str(error), error.command)
         else:
             yield Finding(f"model {name}", "ok", str(path))
 

@@ -17,7 +17,7 @@ from voice.metrics import Metrics, SessionMeter
 from voice.protocol import server_events as wire_events
 from voice.protocol.client_events import ClientEvent
 from voice.protocol.session_config import AudioConfig, AudioInput, AudioOutput, SessionConfig, SessionUpdateBody
-from voice.protocol.session_fields import ServerVad
+from voice.protocol.session_fields import SemanticVad, ServerVad
 from voice.runner import Runner
 from voice.session.configuration import reconfigured
 from voice.session.core import SessionTraits
@@ -25,6 +25,7 @@ from voice.session.session import Session
 from voice.session.settings import engine_settings
 from voice.tooling import RemoteTools, ServiceTools
 from voice.transport import Transport
+from voice.turn_judge import TurnJudge
 
 _log = structlog.get_logger(__name__)
 
@@ -78,10 +79,11 @@ class SessionManager:
         limits: SessionLimits,
         metrics: Metrics,
         mcp: McpService | None = None,
+        judge: TurnJudge | None = None,
     ) -> None:
         """`default` names the agent that answers when a client names none; it must be in `agents`.
 
-        Without `mcp`, a client that names an MCP server is refused.
+        Without `mcp`, a client that names an MCP server is refused; without `judge`, one that asks for `semantic_vad`.
         """
         self._agents = dict(agents)
         self._default = self._agents[default]
@@ -89,6 +91,7 @@ class SessionManager:
         self._limits = limits
         self._metrics = metrics
         self._mcp = mcp
+        self._judge = judge
         self._places: set[Place] = set()
         self._is_draining = False
         self._is_empty = asyncio.Event()
@@ -112,7 +115,7 @@ class SessionManager:
     def opening_settings(self) -> list[tuple[Agent, EngineSettings]]:
         """Return what each agent's sessions begin with, so that engines can be warmed for it."""
         return [
-            (runtime.agent, engine_settings(_config(runtime.agent, "", 0), runtime.tools.specs()))
+            (runtime.agent, engine_settings(self._opened(runtime.agent, "", 0, None), runtime.tools.specs()))
             for runtime in self._agents.values()
         ]
 
@@ -144,10 +147,13 @@ class SessionManager:
     def _opened(
         self, agent: Agent, session_id: str, expires_at: int, opening: SessionUpdateBody | None
     ) -> SessionConfig:
-        config = _config(agent, session_id, expires_at)
+        judges = self._judge is not None
+        config = _config(agent, session_id, expires_at, serves_semantic_vad=judges)
         if opening is None:
             return config
-        return reconfigured(config, opening, voice_is_fixed=False, serves_mcp=self._mcp is not None)
+        return reconfigured(
+            config, opening, voice_is_fixed=False, serves_mcp=self._mcp is not None, serves_semantic_vad=judges
+        )
 
     def admit(self, agent: Agent, *, key_id: str | None = None, opening: SessionUpdateBody | None = None) -> "Place":
         """Reserve a place; the caller runs or releases it. `opening` configures the session from its first event on.
@@ -269,6 +275,7 @@ class Place:
             audio_retention_s=limits.audio_retention_s,
             input_capacity_s=limits.input_capacity_s,
             serves_mcp=mcp is not None,
+            serves_semantic_vad=self._manager._judge is not None,
             mcp_auto_continue=mcp is not None and mcp.auto_continue,
         )
         expires_at = int(time.time() + limits.max_duration_s)
@@ -283,12 +290,22 @@ class Place:
             SessionMeter(self._manager._metrics),
             agent_name=agent.name,
             remote=mcp.open(self.session_id) if mcp is not None else None,
+            judge=self._manager._judge,
         )
 
 
-def _config(agent: Agent, session_id: str, expires_at: int) -> SessionConfig:
+def _config(agent: Agent, session_id: str, expires_at: int, *, serves_semantic_vad: bool) -> SessionConfig:
     """Return the configuration that a session of this agent begins with."""
-    detection = ServerVad(**agent.turn_detection) if agent.turn_detection else ServerVad()
+    given = agent.turn_detection or {}
+    detection: ServerVad | SemanticVad
+    if given.get("type") != "semantic_vad":
+        detection = ServerVad(**given)
+    elif serves_semantic_vad:
+        detection = SemanticVad(**given)
+    else:  # better served by silence than not at all
+        detection = ServerVad(
+            **{name: given[name] for name in ("create_response", "interrupt_response") if name in given}
+        )
     return SessionConfig(
         id=session_id,
         model=agent.name,

@@ -24,6 +24,7 @@ from voice.session import effects as do
 from voice.session.session import Session
 from voice.tooling import RemoteTools, ServiceTools, ToolContext, ToolResult
 from voice.transport import Transport
+from voice.turn_judge import TurnJudge
 
 _log = structlog.get_logger(__name__)
 
@@ -45,8 +46,12 @@ class Runner:
         *,
         agent_name: str = "",
         remote: RemoteTools | None = None,
+        judge: TurnJudge | None = None,
     ) -> None:
-        """`remote` reaches the MCP servers of this session; None goes with `SessionTraits.serves_mcp=False`."""
+        """`remote` reaches the MCP servers of this session; None goes with `SessionTraits.serves_mcp=False`.
+
+        So does `judge`, which tells whether a turn is complete, with `serves_semantic_vad`.
+        """
         self._session = session
         self._engine = engine
         self._transport = transport
@@ -54,6 +59,7 @@ class Runner:
         self._meter = meter
         self._agent_name = agent_name
         self._remote = remote
+        self._judge = judge
         self._voice = activity.open_stream(self._receive_voice_activity)
         self._pending: deque[do.Effect] = deque()
         self._is_performing = False
@@ -160,6 +166,7 @@ class Runner:
             ),
             do.DetectVoice: lambda effect: self._voice.push(effect.frame),
             do.ResetVoice: lambda effect: self._voice.reset(effect.at_sample),
+            do.JudgeTurn: self._start_judging,
             do.HearAudio: lambda effect: engine.hear(effect.item_id, effect.frame),
             do.DropAudio: lambda effect: engine.drop(effect.item_id),
             do.ConfigureEngine: lambda _: engine.configure(session.engine_settings),
@@ -214,6 +221,11 @@ class Runner:
         if flushed is not None:
             self._step(self._session.receive_flushed, flushed.item_id, flushed.played_ms)
 
+    def _start_judging(self, effect: do.JudgeTurn) -> None:
+        name = f"judge {effect.item_id}"
+        self._cancel(name)
+        self._spawn(name, self._judge_turn(effect))
+
     # --- Tasks ----------------------------------------------------------------------------------------------------
 
     def _spawn(self, name: str, work: Any) -> None:
@@ -256,6 +268,11 @@ class Runner:
                 raise EngineProtocolError("the engine ended a transcription without saying so")
         except EngineError as error:
             self._step(self._session.receive_transcription_failure, request.item_id, error)
+
+    async def _judge_turn(self, effect: do.JudgeTurn) -> None:
+        probability = await self._judge.judge(effect.frame) if self._judge is not None else None
+        if probability is not None:
+            self._step(self._session.receive_turn_judgement, effect.item_id, effect.silence_start, probability)
 
     async def _run_tool(self, effect: do.RunTool) -> None:
         context = ToolContext(self._session.config.id, self._agent_name, self._session.said)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from voice.app import agent_of, check, compose, host_settings
-from voice.config import AgentConfig, CascadeConfig, ModelsConfig, TurnDetection
+from voice.config import AgentConfig, CascadeConfig, ModelsConfig, SilenceTurns
 from voice.config_file import ConfigProblems, Loaded, load, override
 from voice.engines.cascade import CascadeOptions
 from voice.errors import EngineUnavailable
@@ -34,7 +34,7 @@ def test_an_agents_instructions_and_files_make_one_text(folder: Path) -> None:
 
 
 def test_turn_detection_overrides_only_what_was_set() -> None:
-    config = AgentConfig(turn_detection=TurnDetection(silence_duration_ms=300))
+    config = AgentConfig(turn_detection=SilenceTurns(silence_duration_ms=300))
     assert agent_of("a", config).turn_detection == {"type": "server_vad", "silence_duration_ms": 300}
     assert agent_of("a", AgentConfig()).turn_detection is None
 

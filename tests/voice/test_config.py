@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from voice.config import AgentConfig, Config, ServerConfig, TurnDetection
+from voice.config import AgentConfig, Config, ServerConfig, SilenceTurns
 from voice.protocol.session_fields import ServerVad
 
 
@@ -63,12 +63,18 @@ def test_schema_describes_every_section() -> None:
 
 
 def test_the_defaults_shown_for_turn_detection_are_those_of_a_session() -> None:
-    assert TurnDetection().model_dump() == ServerVad().model_dump()
+    assert SilenceTurns().model_dump() == ServerVad().model_dump()
 
 
 def test_only_models_that_agents_and_aliases_think_with_are_used() -> None:
     scripted = Config(agents={"desk": AgentConfig(engine="scripted")}, aliases={"gpt-realtime": "scripted"})
     assert not scripted.thinks_with_models
-    assert scripted.models_used == ("silero-vad",)
-    assert Config().models_used == ("silero-vad", "moonshine-tiny-en", "qwen2.5-coder-0.5b", "hibari")
+    assert scripted.models_used == ("silero-vad", "smart-turn-v3.2")
+    assert Config().models_used == (
+        "silero-vad",
+        "smart-turn-v3.2",
+        "moonshine-tiny-en",
+        "qwen2.5-coder-0.5b",
+        "hibari",
+    )
     assert Config(agents={"cook": AgentConfig()}, aliases={}).thinks_with_models

@@ -95,7 +95,9 @@ def test_a_model_that_cannot_be_used_names_the_command(
 
     monkeypatch.setattr(manifest, "find", find)
     findings = list(doctor.check_models(Config()))
-    assert {finding.state for finding in findings} == {"fail"}
+    states = {finding.name: finding.state for finding in findings}
+    assert states.pop("model smart-turn-v3.2") == "warning"  # only `semantic_vad` is refused without it
+    assert set(states.values()) == {"fail"}
     assert all(finding.fix and finding.fix.startswith("voice models fetch") for finding in findings)
 
 
@@ -141,7 +143,10 @@ def test_a_scripted_service_needs_no_model_and_is_told_of_the_better_ear(monkeyp
 
     monkeypatch.setattr(manifest, "find", find)
     findings = list(doctor.check_models(Config(aliases={"gpt-realtime": "scripted"})))
-    assert [(finding.name, finding.state) for finding in findings] == [("model silero-vad", "warning")]
+    assert [(finding.name, finding.state) for finding in findings] == [
+        ("model silero-vad", "warning"),
+        ("model smart-turn-v3.2", "warning"),
+    ]
 
 
 @pytest.mark.usefixtures("models_here")
@@ -149,4 +154,4 @@ def test_fetching_without_names_asks_only_for_what_is_used(tmp_path: Path) -> No
     path = tmp_path / "config.yaml"
     path.write_text("agents: {desk: {engine: scripted}}\naliases: {}\n", encoding="utf-8")
     result = CliRunner().invoke(cli.build(["models"]), ["models", "fetch", "--config", str(path)])
-    assert result.stdout == "All models are here: silero-vad.\n"
+    assert result.stdout == "All models are here: silero-vad, smart-turn-v3.2.\n"

@@ -85,7 +85,7 @@ class SpeechStopped:
     """It was the end. Speech itself ended where the last `SilenceBegan` said."""
 
     at_sample: int
-    """`silence_ms` after silence began."""
+    """`silence_ms` after silence began, or where `finish` said."""
 
 
 EndpointEvent = SpeechStarted | SilenceBegan | SpeechResumed | SpeechStopped
@@ -152,6 +152,11 @@ class Endpointing:
         """Return to silence without an event, as when the input buffer is cleared or turn detection is switched off."""
         self._state = EndpointState.SILENT
         self._recent.clear()
+
+    def finish(self, at_sample: int) -> SpeechStopped:
+        """End the pause now: something else than silence tells that it was the end."""
+        self.reset()
+        return SpeechStopped(at_sample)
 
     def receive(self, probability: float, window_start: int, window_end: int) -> EndpointEvent | None:
         """Take the verdict on the next window; both positions are samples on the stream's 24 kHz clock."""

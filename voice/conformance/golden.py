@@ -7,6 +7,7 @@ A file holds one JSON array a line, in order. What goes in:
     ["client", {event}]   ["client_text", text]     a frame of the client; as text where it is no JSON
     ["append", bytes]                               an append of so much audio
     ["voice", probability, start, end]              a verdict on a window of the audio clock
+    ["judgement", item_id, silence_start, probability]
     ["engine", response_id, type, fields]           ["engine_failure", response_id, type, message]
     ["transcription", item_id, type, fields]        ["transcription_failure", item_id, type, message]
     ["tool", call_id, result]                       ["mcp_tools", list_id, listing]
@@ -38,8 +39,9 @@ from voice.tooling import RemoteListing, RemoteTool, ToolResult
 
 Line = list[Any]
 
-INPUTS = frozenset({"start", "timer", "client", "client_text", "append", "voice", "engine", "engine_failure"}) | {
-    *("transcription", "transcription_failure", "tool", "mcp_tools")
+INPUTS = frozenset({"start", "timer", "client", "client_text", "append", "voice", "judgement"}) | {
+    *("engine", "engine_failure"),
+    *("transcription", "transcription_failure", "tool", "mcp_tools"),
 }
 
 _TOO_MANY = (do.DetectVoice, do.HearAudio)
@@ -165,6 +167,7 @@ _STEPS: dict[str, Callable[..., list[Effect]]] = {
     "client_text": lambda session, text: session.receive_client_event(decode_client_event(text)),
     "append": _append,
     "voice": lambda session, *verdict: session.receive_voice_activity(*verdict),
+    "judgement": lambda session, *given: session.receive_turn_judgement(*given),
     "engine": lambda session, id, name, given: session.receive_engine_event(id, _engine_event(name, given)),
     "engine_failure": lambda session, id, *why: session.receive_engine_failure(id, _failure(*why)),
     "transcription": lambda session, id, name, given: session.receive_transcription_event(

@@ -8,7 +8,7 @@ never imported, and what they yield must have the official digest.
 from dataclasses import dataclass
 from typing import Literal
 
-Role = Literal["voice-activity", "speech-to-text", "language-model", "text-to-speech"]
+Role = Literal["voice-activity", "turn-completion", "speech-to-text", "language-model", "text-to-speech"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,32 @@ _MODELS = (
             ModelFile("silero_vad.onnx", 2_327_524, "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3"),
         ),
         sources=(PackageSource((Package("silero-vad", "6.2.3", ("silero_vad/data/silero_vad.onnx",), 11_317_527),)),),
+    ),
+    Model(
+        name="smart-turn-v3.2",
+        role="turn-completion",
+        title="smart-turn 3.2",
+        licence="BSD-2-Clause",
+        files=(
+            ModelFile(
+                "smart-turn-v3.2-cpu.onnx",
+                8_679_182,
+                "2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f",
+            ),
+        ),
+        sources=(
+            HubSource(("https://huggingface.co/pipecat-ai/smart-turn-v3/resolve/main/smart-turn-v3.2-cpu.onnx",)),
+            PackageSource(
+                (
+                    Package(
+                        "pipecat-ai",
+                        "1.14.0",
+                        ("pipecat/audio/turn/smart_turn/data/smart-turn-v3.2-cpu.onnx",),
+                        12_109_725,
+                    ),
+                )
+            ),
+        ),
     ),
     Model(
         name="moonshine-tiny-en",

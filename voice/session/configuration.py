@@ -7,14 +7,20 @@ from voice.session.mcp import check_servers
 
 
 def reconfigured(
-    config: SessionConfig, update: SessionUpdateBody, *, voice_is_fixed: bool, serves_mcp: bool
+    config: SessionConfig,
+    update: SessionUpdateBody,
+    *,
+    voice_is_fixed: bool,
+    serves_mcp: bool,
+    serves_semantic_vad: bool = True,
 ) -> SessionConfig:
     """Return the configuration after an update. Raises: ContractError, and then nothing has changed."""
     config = merge(config, update, voice_is_fixed=voice_is_fixed)
     check_servers(config.tools, "session.tools", served=serves_mcp)
-    if isinstance(config.audio.input.turn_detection, SemanticVad):
+    if isinstance(config.audio.input.turn_detection, SemanticVad) and not serves_semantic_vad:
         raise ContractError(
-            "Invalid value: 'semantic_vad'. Supported values are: 'server_vad' and null.",
+            "Invalid value: 'semantic_vad'. Supported values are: 'server_vad' and null. "
+            "The turn-completion model is not on this machine.",
             param="session.audio.input.turn_detection.type",
         )
     return config

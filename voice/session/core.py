@@ -34,6 +34,8 @@ class SessionTraits:
     """Audio that may wait for a commit; beyond it the oldest is dropped."""
     serves_mcp: bool = True
     """Clients may name MCP servers."""
+    serves_semantic_vad: bool = True
+    """The turn-completion model is there."""
     mcp_auto_continue: bool = False
     """The agent answers by itself when a tool of a client's MCP server is through. By default the client asks for
     that, as the official examples do (contract 4.11); the agent's own tools are always answered."""

@@ -81,6 +81,20 @@ class ResetVoice:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgeTurn:
+    """Say whether the caller has finished; the answer comes back by `receive_turn_judgement`. None may come as well.
+
+    It replaces an earlier one of the same item that is still under way.
+    """
+
+    item_id: str
+    silence_start: int
+    """Which pause it is about."""
+    frame: AudioFrame
+    """The last seconds of the turn, with the silence."""
+
+
+@dataclass(frozen=True, slots=True)
 class HearAudio:
     """Give the engine more of an utterance that is growing into user item `item_id`."""
 
@@ -153,6 +167,7 @@ Effect = (
     | StartTranscription
     | DetectVoice
     | ResetVoice
+    | JudgeTurn
     | HearAudio
     | DropAudio
     | ConfigureEngine

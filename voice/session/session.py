@@ -146,6 +146,11 @@ class Session:
         self._turn.receive_voice_activity(probability, window_start, window_end)
         return self._core.out.take()
 
+    def receive_turn_judgement(self, item_id: str, silence_start: int, probability: float) -> list[Effect]:
+        """How likely the caller had finished when silence began there. What comes too late changes nothing."""
+        self._turn.receive_judgement(item_id, silence_start, probability)
+        return self._core.out.take()
+
     def receive_engine_event(self, response_id: str, event: ResponseEvent) -> list[Effect]:
         """The next of what the engine answers."""
         self._responder.receive_engine_event(response_id, event)
@@ -221,6 +226,7 @@ class Session:
             event.session,
             voice_is_fixed=self._core.agent_has_spoken,
             serves_mcp=self._core.traits.serves_mcp,
+            serves_semantic_vad=self._core.traits.serves_semantic_vad,
         )
         self._core.config = config
         self._turn.reconfigure()

@@ -5,6 +5,7 @@
     events                     speech_started                  speech_stopped, committed, item added, item done
     meanwhile                  interrupt      speculate        answer
 
+With `semantic_vad` a pause is judged (voice/session/pauses.py), and may end the turn before its longest wait is over.
 With `turn_detection: null` there are no verdicts: the client commits (push to talk).
 """
 
@@ -22,11 +23,12 @@ from voice.audio.frames import CORE_RATE_HZ, AudioFrame
 from voice.engines.port import TranscriptionRequest
 from voice.errors import ContractError
 from voice.protocol import server_events as wire_events
-from voice.protocol.session_fields import ServerVad
+from voice.protocol.session_fields import SemanticVad, ServerVad
 from voice.session.core import Core
-from voice.session.effects import DetectVoice, DropAudio, HearAudio, ResetVoice, StartTranscription
+from voice.session.effects import DetectVoice, DropAudio, HearAudio, JudgeTurn, ResetVoice, StartTranscription
 from voice.session.input_buffer import MINIMUM_COMMIT_MS, InputBuffer, to_ms, to_samples
 from voice.session.items import AudioPart, Message, pcm_duration_ms
+from voice.session.pauses import CONTEXT_MS, LONGEST_WAIT_MS, PREFIX_MS, THRESHOLD, Pause
 from voice.session.responder import Responder
 from voice.session.wire import item_to_wire
 
@@ -51,6 +53,8 @@ class Turn:
         self._endpointing: Endpointing | None = None
         self._utterance: _Utterance | None = None
         self._last_utterance_id: str | None = None
+        self._pause = Pause()
+        self._judged_until = 0
         self._answered_until = 0
         """Where the last turn ended, or the last silence that counted as one."""
         self.reconfigure()
@@ -67,7 +71,7 @@ class Turn:
             self._abandon()
             self._endpointing = None
             return
-        settings = EndpointingSettings(detection.threshold, detection.silence_duration_ms)
+        settings = _endpointing_settings(detection)
         if self._endpointing is None:
             self._endpointing = Endpointing(settings)
             self._core.out.add(ResetVoice(self._buffer.end))
@@ -87,17 +91,32 @@ class Turn:
         """Take the verdict on a window of the session's clock."""
         if self._endpointing is None:
             return
+        self._judged_until = window_end
         match self._endpointing.receive(probability, window_start, window_end):
             case SpeechStarted(at_sample=start):
                 self._start(start)
-            case SilenceBegan():
+            case SilenceBegan(at_sample=start):
+                self._pause.begin(start)
                 self._speculate()
             case SpeechResumed():
+                self._pause.end()
                 self._responder.drop_speculation()
             case SpeechStopped(at_sample=end):
                 self._stop(end)
             case None if self._utterance is None:
                 self._buffer.drop_until(window_end - to_samples(self._prefix_ms + _KEPT_BEFORE_SPEECH_MS))
+            case None:
+                self._ask_whether_complete()
+
+    def receive_judgement(self, item_id: str, silence_start: int, probability: float) -> None:
+        """Take the answer to a `JudgeTurn`. One about another turn or an earlier pause is late, and of no use."""
+        utterance, endpointing = self._utterance, self._endpointing
+        if utterance is None or utterance.item_id != item_id or endpointing is None:
+            return
+        if self._pause.began != silence_start or not isinstance(self._detection, SemanticVad):
+            return
+        if probability >= THRESHOLD:
+            self._stop(endpointing.finish(self._judged_until).at_sample)
 
     def commit(self) -> None:
         """The client ends the turn itself. Raises: ContractError when there is too little audio (contract 4.6)."""
@@ -120,7 +139,7 @@ class Turn:
     def time_out(self) -> None:
         """Nobody has spoken for `idle_timeout_ms` (contract 4.12): the silence is a turn, and the agent may speak."""
         detection, out = self._detection, self._core.out
-        if detection is None or detection.idle_timeout_ms is None:
+        if not isinstance(detection, ServerVad) or detection.idle_timeout_ms is None:
             return
         self._core.idle.disarm()
         # As much of it as was sent: a client that is muted may send nothing.
@@ -149,13 +168,13 @@ class Turn:
     # --- Inside ---------------------------------------------------------------------------------------------------
 
     @property
-    def _detection(self) -> ServerVad | None:
-        detection = self._core.config.audio.input.turn_detection
-        return detection if isinstance(detection, ServerVad) else None
+    def _detection(self) -> ServerVad | SemanticVad | None:
+        return self._core.config.audio.input.turn_detection
 
     @property
     def _prefix_ms(self) -> int:
-        return self._detection.prefix_padding_ms if self._detection else 0
+        detection = self._detection
+        return detection.prefix_padding_ms if isinstance(detection, ServerVad) else PREFIX_MS if detection else 0
 
     def _start(self, at_sample: int) -> None:
         """Barge-in comes first: sound and thought stop before any event is written (design §4)."""
@@ -186,11 +205,21 @@ class Turn:
             pcm = self._buffer.read(self._utterance.start, self._buffer.end)
             self._responder.speculate(_spoken(self._utterance.item_id, pcm))
 
+    def _ask_whether_complete(self) -> None:
+        utterance = self._utterance
+        if utterance is None or not isinstance(self._detection, SemanticVad):
+            return
+        if self._pause.began is not None and self._pause.is_due(self._judged_until):
+            start = max(utterance.start, self._judged_until - to_samples(CONTEXT_MS))
+            frame = AudioFrame(self._buffer.read(start, self._judged_until), CORE_RATE_HZ, start)
+            self._core.out.add(JudgeTurn(utterance.item_id, self._pause.began, frame))
+
     def _stop(self, at_sample: int) -> None:
         utterance, out, detection = self._utterance, self._core.out, self._detection
         if utterance is None:
             return
         self._utterance = None
+        self._pause.end()
         out.send(
             wire_events.InputAudioBufferSpeechStopped(
                 event_id=out.event_id(), audio_end_ms=to_ms(at_sample), item_id=utterance.item_id
@@ -239,6 +268,7 @@ class Turn:
 
     def _restart(self, at_sample: int) -> None:
         self._utterance = None
+        self._pause.end()
         if self._endpointing is not None:
             self._endpointing.reset()
             self._core.out.add(ResetVoice(at_sample))
@@ -254,6 +284,12 @@ class Turn:
     def _give_floor_back(self) -> None:
         self._responder.floor_is_taken = False
         self._responder.go_on()
+
+
+def _endpointing_settings(detection: ServerVad | SemanticVad) -> EndpointingSettings:
+    if isinstance(detection, ServerVad):
+        return EndpointingSettings(detection.threshold, detection.silence_duration_ms)
+    return EndpointingSettings(THRESHOLD, LONGEST_WAIT_MS[detection.eagerness])
 
 
 def _spoken(item_id: str, pcm: bytes) -> Message:

@@ -76,6 +76,11 @@ class RecordingSession(Session):
         self.lines.append(golden.dump(["voice", probability, window_start, window_end]))
         return super().receive_voice_activity(probability, window_start, window_end)
 
+    def receive_turn_judgement(self, item_id: str, silence_start: int, probability: float) -> list[Effect]:
+        probability = round(probability, 3)
+        self.lines.append(golden.dump(["judgement", item_id, silence_start, probability]))
+        return super().receive_turn_judgement(item_id, silence_start, probability)
+
     def receive_engine_event(self, response_id: str, event: Any) -> list[Effect]:
         self.lines.append(golden.event_line("engine", response_id, event))
         return super().receive_engine_event(response_id, event)

@@ -87,6 +87,8 @@ class SessionMachine(RuleBasedStateMachine):
         self.items: list[str] = []
         self.calls = 0
         self.now = 0.0
+        self.questions: list[tuple[str, int]] = []
+        """Judgements on pauses that were asked for."""
         self.perform(self.session.start(0.0))
 
     def perform(self, effects: list[do.Effect]) -> None:
@@ -110,6 +112,8 @@ class SessionMachine(RuleBasedStateMachine):
                     self.imports.append(list_id)
                 case do.CancelTool(call_id=call_id):
                     self.tools.remove(call_id)
+                case do.JudgeTurn(item_id=item_id, silence_start=start):
+                    self.questions.append((item_id, start))
                 case do.PlayAudio(item_id=item_id) if self.server_plays and item_id not in self.playing:
                     self.playing.append(item_id)
                 case do.FlushAudio() if self.playing:
@@ -142,6 +146,13 @@ class SessionMachine(RuleBasedStateMachine):
             self.clock += WINDOW
             self.perform(self.session.receive_voice_activity(probability, self.clock - WINDOW, self.clock))
 
+    @precondition(lambda self: self.questions)
+    @rule(data=st.data(), probability=st.sampled_from([0.1, 0.9]))
+    def judge(self, data: st.DataObject, probability: float) -> None:
+        question = data.draw(st.sampled_from(self.questions))
+        self.questions.remove(question)
+        self.perform(self.session.receive_turn_judgement(*question, probability))
+
     @rule()
     def commit(self) -> None:
         self.send(type="input_audio_buffer.commit")
@@ -158,6 +169,7 @@ class SessionMachine(RuleBasedStateMachine):
                 {"type": "server_vad", "interrupt_response": False},
                 {"type": "server_vad", "create_response": False},
                 {"type": "server_vad", "idle_timeout_ms": 5000},
+                {"type": "semantic_vad", "eagerness": "high"},
             ]
         ),
         transcription=st.sampled_from([None, {"model": "whisper-1"}]),

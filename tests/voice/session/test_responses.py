@@ -1,7 +1,5 @@
 """Responses: their life, overrides, races, usage (contract 4.3, 4.8, 4.9, §8)."""
 
-import pytest
-
 from voice.engines.port import EngineDone, TextDelta, ToolCallDelta, ToolCallDone, ToolCallStarted
 from voice.errors import EngineUnavailable
 from voice.session.effects import CancelResponse
@@ -246,9 +244,10 @@ def test_a_greeting_is_spoken_first_word_for_word(make_session, speech):
     assert stepper.request().say == "Good evening."
 
 
-@pytest.mark.parametrize("session", [{"audio": {"input": {"turn_detection": {"type": "semantic_vad"}}}}])
-def test_what_is_not_served_is_refused_in_words_and_changes_nothing(stepper, session):
+def test_what_is_not_served_is_refused_in_words_and_changes_nothing(make_session):
+    stepper = make_session(serves_semantic_vad=False)
     before = stepper.session.config
+    session = {"audio": {"input": {"turn_detection": {"type": "semantic_vad"}}}}
     stepper.send({"type": "session.update", "session": {"type": "realtime", "instructions": "x", **session}})
     assert stepper.frames[-1]["type"] == "error"
     assert stepper.session.config == before
