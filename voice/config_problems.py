@@ -124,9 +124,11 @@ def _bare(annotation: Any) -> Any:
 
 
 def _union(annotation: Any) -> list[Any]:
+    """Return what a value may be; of a union in a union, as of tagged sections or None, its options."""
     origin = get_origin(annotation)
     if origin is Union or getattr(origin, "__name__", "") == "UnionType":
-        return [_bare(option) for option in get_args(annotation) if option is not type(None)]
+        options = [_bare(option) for option in get_args(annotation) if option is not type(None)]
+        return [inner for option in options for inner in _union(option) or [option]]
     return []
 
 

@@ -94,6 +94,20 @@ def test_a_turn_detection_typo_is_found_although_the_section_is_optional(folder:
 
 
 @pytest.mark.parametrize(
+    ("detection", "expected"),
+    [
+        ("{type: semantic_vad, eagernes: low}", "3:42: unknown key 'eagernes'; did you mean 'eagerness'?"),
+        ("{type: semantic_vad, silence_duration_ms: 3}", "3:42: unknown key 'silence_duration_ms'; known here: "),
+        ("{type: semantic}", "3:28: type: 'semantic' is not one of server_vad, semantic_vad; did you mean"),
+        ("{threshold: 2}", "3:33: threshold: must be at most 1, not 2"),
+    ],
+)
+def test_a_turn_detection_is_checked_by_its_type(folder: Path, detection: str, expected: str) -> None:
+    found = problem(folder, f"agents:\n  a:\n    turn_detection: {detection}\n")
+    assert found.startswith(f"config.yaml:{expected}")
+
+
+@pytest.mark.parametrize(
     ("engine", "expected"),
     [
         ("{type: cascad}", "3:13: type: 'cascad' is not one of cascade, scripted; did you mean 'cascade'?"),
