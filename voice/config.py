@@ -7,9 +7,10 @@ Every field can be set in three places, the later one winning: here, in config.y
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from voice.config_types import ExistingFile, ExistingFolder, ModelName, Secret
+from voice.config_sip import SipConfig
+from voice.config_types import ExistingFile, ExistingFolder, ModelName, Secret, Section, TlsConfig
 
 ENGINE_TYPES = ("cascade", "scripted")
 
@@ -42,12 +43,6 @@ API_MODELS = (
 """The model names that official clients ask for outside sessions."""
 
 
-class Section(BaseModel):
-    """A part of the tree: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-
-
 class ApiKey(Section):
     """A key that clients may come with."""
 
@@ -60,15 +55,6 @@ def _name_keys(value: Any) -> Any:
     if not isinstance(value, list | tuple):
         return value
     return [{"id": f"key-{n}", "secret": key} if isinstance(key, str) else key for n, key in enumerate(value, 1)]
-
-
-class TlsConfig(Section):
-    """Makes the service speak https and wss by itself. Renewed files are taken without a restart."""
-
-    certificate: ExistingFile
-    """PEM, the whole chain."""
-    key: ExistingFile
-    """PEM, without a passphrase."""
 
 
 class ServerConfig(Section):
@@ -275,6 +261,7 @@ class Config(Section):
     tools: ToolsConfig = ToolsConfig()
     mcp: McpConfig = McpConfig()
     api: ApiConfig = ApiConfig()
+    sip: SipConfig = SipConfig()
     log: LogConfig = LogConfig()
 
     @property

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from voice.config import ENGINE_TYPES, Config
 from voice.config_environment import merge, read_overrides
 from voice.config_problems import Places, explain, suggest
+from voice.config_sip import check_sip
 from voice.config_types import Surroundings
 from voice.config_yaml import Loc, YamlFile
 from voice.errors import ConfigError
@@ -113,6 +114,7 @@ def _check(config: Config) -> Iterator[tuple[Loc, str]]:
         if target not in config.agents and target not in config.aliases:
             hint = suggest(target, [*config.agents, *config.aliases])
             yield ("api", "models", name), f"there is no agent or alias '{target}'" + hint
+    yield from check_sip(config.sip, {**config.agents, **config.aliases})
     if message := refuse_open_door(config.server.host, config):
         yield ("server", "host"), message
 

@@ -176,7 +176,7 @@ def _wrong_tag(detail: ErrorDetails) -> str:
 
 
 def _shown(detail: ErrorDetails) -> str:
-    if {"keys", "secret"} & set(detail["loc"]):
+    if {"keys", "secret", "credentials"} & set(detail["loc"]):
         return HIDDEN  # an error text must not give a secret away
     value = detail["input"]
     if value is None:

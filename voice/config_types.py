@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     GetCoreSchemaHandler,
     GetPydanticSchema,
     PlainSerializer,
@@ -111,4 +113,29 @@ ExistingFile = Annotated[Path, BeforeValidator(lambda value, info: _find(value, 
 
 ExistingFolder = Annotated[Path, BeforeValidator(lambda value, info: _find(value, info, "folder"))]
 
-__all__ = ["HIDDEN", "ExistingFile", "ExistingFolder", "ModelName", "Secret", "Surroundings"]
+
+class Section(BaseModel):
+    """A part of the tree: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class TlsConfig(Section):
+    """Makes the service speak https and wss by itself. Renewed files are taken without a restart."""
+
+    certificate: ExistingFile
+    """PEM, the whole chain."""
+    key: ExistingFile
+    """PEM, without a passphrase."""
+
+
+__all__ = [
+    "HIDDEN",
+    "ExistingFile",
+    "ExistingFolder",
+    "ModelName",
+    "Secret",
+    "Section",
+    "Surroundings",
+    "TlsConfig",
+]

@@ -1,6 +1,7 @@
 """TLS from files that may be renewed while the service runs."""
 
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -11,14 +12,15 @@ log = structlog.get_logger(__name__)
 class Certificate:
     """A certificate and its key. `context` serves what the files held when they were last looked at and good."""
 
-    def __init__(self, certificate: Path, key: Path) -> None:
-        """Raises: OSError, ssl.SSLError when the files cannot be used."""
+    def __init__(self, certificate: Path, key: Path, *, protocols: Sequence[str] = ("http/1.1",)) -> None:
+        """`protocols` are offered by ALPN. Raises: OSError, ssl.SSLError when the files cannot be used."""
         self._certificate = certificate
         self._key = key
         self._seen = self._stamp()
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self.context.set_alpn_protocols(["http/1.1"])
+        if protocols:
+            self.context.set_alpn_protocols(list(protocols))
         self.context.load_cert_chain(certificate, key)
 
     def reload_if_changed(self) -> bool:

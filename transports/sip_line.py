@@ -1,0 +1,82 @@
+"""The phone line: a SIP endpoint as the configuration wants it, with its trunks and its certificate."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import ip_network
+
+from sip.admission import CallLimits
+from sip.call import Application
+from sip.codecs import G722, OPUS, PCMA, PCMU
+from sip.crypto import Srtp
+from sip.endpoint import EndpointSettings, SipEndpoint
+from sip.gate import GateLimits
+from sip.trunk import Trunk
+from sip.user_agent import AgentSettings
+from transports.http.tls import Certificate
+from voice.config_sip import SipConfig, TrunkConfig
+
+CODECS = {"pcmu": PCMU, "pcma": PCMA, "g722": G722, "opus": OPUS}
+"""By the names that the configuration has for them."""
+
+_CERTIFICATE_LOOK_S = 10.0
+
+
+@asynccontextmanager
+async def phone_line(config: SipConfig, application: Application) -> AsyncIterator[SipEndpoint]:
+    """Listen for calls while the block lasts; they come to `application`.
+
+    Raises: OSError when an address cannot be listened at, ssl.SSLError for a certificate that cannot be used.
+    """
+    certificate = None
+    if config.tls is not None:
+        certificate = Certificate(config.tls.certificate, config.tls.key, protocols=())
+    tls = None if certificate is None else certificate.context
+    async with (
+        asyncio.TaskGroup() as group,
+        SipEndpoint(endpoint_settings(config), trunks_of(config), application, tls=tls) as endpoint,
+    ):
+        renewal = None if certificate is None else group.create_task(_renew(certificate), name="renew SIP certificate")
+        try:
+            yield endpoint
+        finally:
+            if renewal is not None:
+                renewal.cancel()
+
+
+def endpoint_settings(config: SipConfig) -> EndpointSettings:
+    """Return what the endpoint is told."""
+    limits = config.limits
+    calls = CallLimits(max_calls=limits.max_calls, calls_per_s=limits.calls_per_s)
+    return EndpointSettings(
+        host=config.host,
+        port=config.port,
+        tls_port=config.tls_port,
+        agent=AgentSettings(public_address=config.public_address, realm=config.realm, limits=calls),
+        gate=GateLimits(limits.messages_per_s, limits.ban_after, limits.ban_s),
+    )
+
+
+def trunks_of(config: SipConfig) -> tuple[Trunk, ...]:
+    """Return the trunks as the endpoint knows them."""
+    return tuple(_trunk(name, trunk) for name, trunk in config.trunks.items())
+
+
+def _trunk(name: str, config: TrunkConfig) -> Trunk:
+    return Trunk(
+        name=name,
+        networks=tuple(ip_network(address) for address in config.addresses),
+        passwords={user: secret.get_secret_value() for user, secret in config.credentials.items()},
+        codecs=tuple(CODECS[codec] for codec in config.codecs),
+        srtp=Srtp(config.srtp),
+        transports=frozenset(transport.upper() for transport in config.transports),
+        public_address=config.public_address,
+        max_calls=config.max_calls,
+        calls_per_s=config.calls_per_s,
+    )
+
+
+async def _renew(certificate: Certificate) -> None:
+    while True:
+        await asyncio.sleep(_CERTIFICATE_LOOK_S)
+        certificate.reload_if_changed()

@@ -1,0 +1,159 @@
+"""The `sip:` section: where the phone rings, whose calls are taken, who answers them."""
+
+from collections.abc import Container, Iterator
+from ipaddress import ip_address, ip_network
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from voice.config_types import Secret, Section, TlsConfig
+
+CodecName = Literal["pcmu", "pcma", "g722", "opus"]
+
+
+def _read_network(text: str) -> str:
+    try:
+        return str(ip_network(text, strict=False))
+    except ValueError:
+        message = f"'{text}' is no address and no network such as 203.0.113.0/24 (names are not looked up)"
+        raise PydanticCustomError("config", "{reason}", {"reason": message}) from None
+
+
+def _read_address(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise PydanticCustomError("config", "{reason}", {"reason": f"'{text}' is no address"}) from None
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+NetworkText = Annotated[str, AfterValidator(_read_network)]
+AddressText = Annotated[str, AfterValidator(_read_address)]
+
+
+class TrunkConfig(Section):
+    """A carrier, a PBX or a group of phones: whose calls they are, what they are like, who answers them."""
+
+    addresses: Annotated[tuple[NetworkText, ...], BeforeValidator(_as_list)] = ()
+    """Where its calls come from: addresses and networks. Empty: anywhere, and then with `credentials` only."""
+    credentials: dict[str, Secret] = Field(default_factory=dict)
+    """User names and passwords, asked for by digest. Empty: the address is enough."""
+    codecs: tuple[CodecName, ...] = ("pcmu", "pcma", "g722", "opus")
+    """What its calls may use, in this order of preference."""
+    srtp: Literal["off", "optional", "required"] = "off"
+    """Encrypted audio, keys by SDES: put `transports: [tls]` beside it, or the keys travel in the clear."""
+    transports: tuple[Literal["udp", "tcp", "tls"], ...] = ("udp", "tcp", "tls")
+    public_address: AddressText | None = None
+    """What this trunk reaches us at, where that is another address than `sip.public_address`."""
+    agent: str | None = None
+    """Who answers what no route names."""
+    routes: dict[str, str] = Field(default_factory=dict)
+    """Dialled number → agent. `"+1555*"` is every number that begins so; the longest one wins."""
+    max_calls: int | None = Field(None, ge=1)
+    """At a time; one more gets 503. null: as many as `sip.limits.max_calls`."""
+    calls_per_s: float | None = Field(None, gt=0)
+
+
+class SipLimits(Section):
+    """What callers may do, all in all and each of them."""
+
+    max_calls: int = Field(200, ge=1)
+    """At a time over all trunks; one more gets 503."""
+    calls_per_s: float = Field(50.0, gt=0)
+    """New ones over all trunks, averaged over a second."""
+    messages_per_s: float = Field(300.0, gt=0)
+    """Of one address and port; what goes beyond is dropped unread."""
+    ban_after: int = Field(10, ge=1)
+    """Wrong passwords or junk from an address that no trunk names; then it is not heard for `ban_s`."""
+    ban_s: float = Field(600.0, gt=0)
+
+
+class RtpPorts(Section):
+    """The UDP ports that audio comes to: two for each call. Let them through the firewall."""
+
+    first: int = Field(20_000, ge=1024, le=65_534)
+    last: int = Field(21_999, ge=1025, le=65_535)
+
+
+class SipConfig(Section):
+    """The phone line. On a loopback address calls of this machine need no trunk."""
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    """Any but a loopback address needs `trunks`. 0.0.0.0: every address of this machine."""
+    port: int = Field(5060, ge=0, le=65535)
+    """UDP and TCP. 0 takes any free port."""
+    tls: TlsConfig | None = None
+    """A certificate makes the service speak SIP over TLS, too. Renewed files are taken without a restart."""
+    tls_port: int = Field(5061, ge=0, le=65535)
+    public_address: AddressText | None = None
+    """What callers out there reach us at, behind a 1:1 NAT; callers of our own network get the real address."""
+    realm: str = Field("voice", min_length=1)
+    """Shown to callers who are asked for a password; a stored password belongs to it."""
+    agent: str | None = None
+    """Who answers where neither trunk nor route says; null: `default_agent`."""
+    trunks: dict[str, TrunkConfig] = Field(default_factory=dict)
+    limits: SipLimits = SipLimits()
+    rtp: RtpPorts = RtpPorts()
+
+    @property
+    def is_loopback(self) -> bool:
+        """True when only this machine reaches the phone line."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    def agent_for(self, trunk: str, called: str) -> str | None:
+        """Return the agent for a number dialled over a trunk, "" for the default one, None for a wrong number.
+
+        A trunk that has routes and no agent of its own answers only what its routes name.
+        """
+        config = self.trunks.get(trunk)
+        if config is None:  # a call of this machine
+            return self.agent or ""
+        if called in config.routes:
+            return config.routes[called]
+        prefixes = [key for key in config.routes if key.endswith("*") and called.startswith(key[:-1])]
+        if prefixes:
+            return config.routes[max(prefixes, key=len)]
+        if config.agent is not None:
+            return config.agent
+        return None if config.routes else self.agent or ""
+
+
+def check_sip(sip: SipConfig, agents: Container[str]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the place and the sentence of everything that no single field can see."""
+    if sip.enabled and not sip.is_loopback and not sip.trunks:
+        message = f"{sip.host} is open to others: name whose calls are taken under sip.trunks, or use 127.0.0.1"
+        yield ("sip", "host"), message
+    if sip.rtp.last - sip.rtp.first - sip.rtp.first % 2 < 1:
+        yield ("sip", "rtp", "last"), f"there is no pair of ports from {sip.rtp.first} to {sip.rtp.last}"
+    if sip.tls is not None and sip.port == sip.tls_port != 0:
+        yield ("sip", "tls_port"), f"TCP has port {sip.port} already"
+    if sip.agent is not None and sip.agent not in agents:
+        yield ("sip", "agent"), f"there is no agent '{sip.agent}'"
+    for name, trunk in sip.trunks.items():
+        for place, message in _check_trunk(name, trunk, agents, has_tls=sip.tls is not None):
+            yield ("sip", "trunks", name, *place), message
+
+
+def _check_trunk(
+    name: str, trunk: TrunkConfig, agents: Container[str], *, has_tls: bool
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    if not trunk.addresses and not trunk.credentials:
+        yield (), f"anybody could call by '{name}': give it addresses, credentials, or both"
+    for key in ("codecs", "transports"):
+        if not getattr(trunk, key):
+            yield (key,), f"{key} cannot be empty"
+    if trunk.transports == ("tls",) and not has_tls:
+        yield ("transports",), "calls over TLS need a certificate: set sip.tls"
+    if trunk.agent is not None and trunk.agent not in agents:
+        yield ("agent",), f"there is no agent '{trunk.agent}'"
+    for number, agent in trunk.routes.items():
+        if agent not in agents:
+            yield ("routes", number), f"there is no agent '{agent}'"
