@@ -12,6 +12,7 @@ ALLOWED = {"voice": set[str](), "sip": set[str](), "tools": {"voice"}, "transpor
 ACROSS = {"voice/app.py", "voice/cli.py"}
 PURE = [
     *(f"voice/audio/{name}.py" for name in ("frames", "resample", "g711", "vad", "endpointing", "levels")),
+    *(f"voice/audio/{name}.py" for name in ("noise", "turn_completion")),
     *("voice/protocol/**/*.py", "voice/session/**/*.py", "voice/conformance/grammar.py", "transports/playout.py"),
     *(f"transports/rtp/{name}.py" for name in ("packet", "rtcp", "statistics", "jitter_buffer", "arrivals", "dtmf")),
     *(f"transports/rtp/{name}.py" for name in ("concealment", "time_scale", "tones", "latch", "inbound", "outbound")),

@@ -9,7 +9,6 @@ from typing import Any
 
 from voice.audio.frames import CORE_RATE_HZ, SAMPLE_BYTES, AudioFrame
 from voice.audio.g711 import alaw_to_pcm, ulaw_to_pcm
-from voice.audio.resample import Resampler
 from voice.engines.port import EngineSettings, ResponseEvent, TranscriptionEvent
 from voice.errors import ContractError, EngineError
 from voice.ids import Ids
@@ -17,6 +16,7 @@ from voice.protocol import client_events as client
 from voice.protocol import server_events as wire_events
 from voice.protocol.response_params import ResponseParams
 from voice.protocol.session_config import SessionConfig, checked_voice
+from voice.session.conditioning import InputConditioner
 from voice.session.configuration import reconfigured
 from voice.session.conversation import Conversation
 from voice.session.core import Core, SessionTraits
@@ -48,14 +48,14 @@ class Session:
         self._responder = Responder(self._core, self._ledger)
         self._turn = Turn(self._core, self._responder)
         self._items = ItemRequests(self._core, self._responder)
-        self._resampler: Resampler | None = None
-        self._input_rate_hz = CORE_RATE_HZ
+        self._conditioner = InputConditioner()
+        self._conditioner.configure(config.audio.input.noise_reduction)
         self._transcripts = Transcripts(self._core)
         self._ends_at_s: float | None = None
         self._handlers: dict[type[client.ClientEvent], Callable[[Any], None]] = {
             client.InputAudioBufferAppend: self._append,
-            client.InputAudioBufferCommit: lambda _: self._turn.commit(),
-            client.InputAudioBufferClear: lambda _: self._turn.clear(),
+            client.InputAudioBufferCommit: lambda _: self._commit(),
+            client.InputAudioBufferClear: lambda _: self._clear(),
             client.OutputAudioBufferClear: lambda _: self._clear_output(),
             client.SessionUpdate: self._update,
             client.ResponseCreate: lambda event: self._create_response(event.response),
@@ -212,13 +212,20 @@ class Session:
             case _:
                 self._take_audio(event.audio, CORE_RATE_HZ)
 
+    def _commit(self) -> None:
+        self._hear(self._conditioner.settle())
+        self._turn.commit()
+
+    def _clear(self) -> None:
+        self._hear(self._conditioner.settle())
+        self._turn.clear()
+
     def _take_audio(self, pcm: bytes, rate_hz: int) -> None:
-        if rate_hz != CORE_RATE_HZ:
-            if self._resampler is None or self._input_rate_hz != rate_hz:
-                self._resampler, self._input_rate_hz = Resampler(rate_hz, CORE_RATE_HZ), rate_hz
-            pcm = self._resampler.process(pcm)
-        if pcm:
-            self._turn.receive_audio(pcm)
+        self._hear(self._conditioner.process(pcm, rate_hz))
+
+    def _hear(self, pcm_24k: bytes) -> None:
+        if pcm_24k:
+            self._turn.receive_audio(pcm_24k)
 
     def _update(self, event: client.SessionUpdate) -> None:
         config = reconfigured(
@@ -229,6 +236,7 @@ class Session:
             serves_semantic_vad=self._core.traits.serves_semantic_vad,
         )
         self._core.config = config
+        self._hear(self._conditioner.configure(config.audio.input.noise_reduction))
         self._turn.reconfigure()
         out = self._core.out
         out.send(wire_events.SessionUpdated(event_id=out.event_id(), session=config.to_wire()))
