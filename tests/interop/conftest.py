@@ -4,6 +4,8 @@ import asyncio
 import base64
 import importlib.util
 import json
+import shutil
+import subprocess
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +22,7 @@ from voice.talk.service import ServiceProcess
 
 SHARED = Path(__file__).parents[3] / "shared"
 DATA = Path(__file__).parents[1] / "data" / "interop"
+NODE = Path(__file__).parent / "node"
 
 Frame = dict[str, Any]
 
@@ -39,16 +42,51 @@ def oracle() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def violations(oracle: ModuleType) -> Callable[[list[Frame]], list[str]]:
-    """Feed every frame of a session to the oracle; return what it holds against them."""
+def has_node() -> bool:
+    """Whether the JavaScript clients can be run."""
+    return shutil.which("node") is not None and (NODE / "node_modules" / ".package-lock.json").is_file()
+
+
+@pytest.fixture(scope="session")
+def node(has_node: bool) -> Path:
+    """The folder of the JavaScript clients, with their packages."""
+    if not has_node:
+        pytest.skip("node or the JavaScript clients are not installed: `make peers` tells")
+    return NODE
+
+
+@pytest.fixture(scope="session")
+def untyped(node: Path) -> Iterator[Callable[[list[Frame]], list[Frame]]]:
+    """Return the frames that agents-js's parser models by their type and yet takes as generic (contract 7.3)."""
+    command = ["node", str(node / "typed.mjs")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parser:
+        assert parser.stdin is not None
+        assert parser.stdout is not None
+        to_parser, from_parser = parser.stdin, parser.stdout
+
+        def check(frames: list[Frame]) -> list[Frame]:
+            to_parser.write(json.dumps(frames) + "\n")
+            to_parser.flush()
+            found: list[Frame] = json.loads(from_parser.readline())
+            return found
+
+        yield check
+        to_parser.close()
+
+
+@pytest.fixture(scope="session")
+def violations(
+    oracle: ModuleType, has_node: bool, request: pytest.FixtureRequest
+) -> Callable[[list[Frame]], list[str]]:
+    """Return what the oracle, and the parser of agents-js where it is installed, hold against a session's frames."""
+    untyped = request.getfixturevalue("untyped") if has_node else lambda _: []
 
     def check(frames: list[Frame]) -> list[str]:
         checker = oracle.Checker()
         for frame in frames:
             checker.feed(frame)
         checker.end()
-        found: list[str] = checker.errs
-        return found
+        return [*checker.errs, *(f"agents-js takes it as generic: {frame}" for frame in untyped(frames))]
 
     return check
 
@@ -80,6 +118,29 @@ def recorded() -> Callable[[str], Recording]:
 def scripted() -> Iterator[ServiceProcess]:
     """The service with scripted agents (tests/data/interop)."""
     with ServiceProcess("--config", str(DATA / "config.yaml"), ready_timeout_s=30) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that signs itself, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not on this machine, which makes the certificate")
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+    command = ["openssl", "req", "-x509", *kind, *name, "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True, timeout=30)
+    return certificate, key
+
+
+@pytest.fixture(scope="session")
+def secured(certificate: tuple[Path, Path]) -> Iterator[ServiceProcess]:
+    """The scripted service behind TLS and a key."""
+    keys = {"VOICE__SERVER__KEYS": '["right-key"]'}
+    config = str(DATA / "config.yaml")
+    with ServiceProcess("--config", config, environment=keys, tls=certificate, ready_timeout_s=30) as service:
         yield service
 
 

@@ -4,6 +4,7 @@ import http.client
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -27,9 +28,13 @@ def free_port(host: str = "127.0.0.1") -> int:
         return port
 
 
-def is_ready(host: str, port: int, timeout_s: float = 1.0) -> bool:
+def is_ready(host: str, port: int, timeout_s: float = 1.0, *, tls: ssl.SSLContext | None = None) -> bool:
     """Tell whether a service there would take a caller (`/readyz` answers 200)."""
-    connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+    connection = (
+        http.client.HTTPConnection(host, port, timeout=timeout_s)
+        if tls is None
+        else http.client.HTTPSConnection(host, port, timeout=timeout_s, context=tls)
+    )
     try:
         connection.request("GET", "/readyz")
         return connection.getresponse().status == 200
@@ -49,15 +54,17 @@ class ServiceProcess:
         environment: dict[str, str] | None = None,
         folder: Path | None = None,
         ready_timeout_s: float = 60.0,
+        tls: tuple[Path, Path] | None = None,
     ) -> None:
         """Prepare only.
 
         `options` go to `voice serve`; `prefix` goes before the interpreter (`taskset -c 0`); `folder` is where it runs.
+        `tls` is a certificate for 127.0.0.1 and its key, which it then speaks https and wss with.
         """
         self.host = "127.0.0.1"
         self.port = free_port(self.host)
-        self.url = f"ws://{self.host}:{self.port}/v1/realtime"
-        self.http_url = f"http://{self.host}:{self.port}"
+        self.url = f"{'wss' if tls else 'ws'}://{self.host}:{self.port}/v1/realtime"
+        self.http_url = f"{'https' if tls else 'http'}://{self.host}:{self.port}"
         self._command = [
             *prefix,
             sys.executable,
@@ -75,8 +82,10 @@ class ServiceProcess:
         self._environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+            **({"VOICE__SERVER__TLS__CERTIFICATE": str(tls[0]), "VOICE__SERVER__TLS__KEY": str(tls[1])} if tls else {}),
             **(environment or {}),
         }
+        self._trust = ssl.create_default_context(cafile=tls[0]) if tls else None
         self._folder = folder
         self._ready_timeout_s = ready_timeout_s
         self._process: subprocess.Popen[bytes] | None = None
@@ -94,7 +103,7 @@ class ServiceProcess:
             cwd=self._folder,
         )
         deadline_s = time.monotonic() + self._ready_timeout_s
-        while not is_ready(self.host, self.port):
+        while not is_ready(self.host, self.port, tls=self._trust):
             ended = self._process.poll()
             if ended is not None or time.monotonic() > deadline_s:
                 said = self.output(12)
