@@ -96,6 +96,7 @@ class WebSocketTransport:
             max_msg_size=limits.max_message_bytes + LINGER_BYTES,
             # aiohttp answers pings inside `receive`, where a flood of them could neither be counted nor bounded.
             autoping=False,
+            autoclose=False,
             timeout=limits.close_s,
         )
         if protocol is not None:
@@ -134,8 +135,14 @@ class WebSocketTransport:
                 yield _binary_frame()
             elif message.type is WSMsgType.PING:
                 self._outbox.control(self._socket.pong(message.data))
+            elif message.type is WSMsgType.CLOSE:
+                # RFC 6455 §7.4.1: nobody may send 1006, and aiohttp lets it pass. Nothing is drained: who leaves may
+                # not read any more.
+                is_wrong = message.data == WSCloseCode.ABNORMAL_CLOSURE
+                await self._socket.close(code=WSCloseCode.PROTOCOL_ERROR if is_wrong else WSCloseCode.OK, drain=False)
+                return
             elif message.type is not WSMsgType.PONG:
-                return  # CLOSE, CLOSING, CLOSED, or ERROR: too big, not UTF-8, no pong, reset
+                return  # CLOSING, CLOSED, or ERROR: too big, not UTF-8, no pong, reset
             events_left -= 1
             if events_left <= 0 or chars_left <= 0:
                 events_left, chars_left = EVENTS_PER_TURN, CHARS_PER_TURN

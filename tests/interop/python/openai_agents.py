@@ -88,11 +88,11 @@ async def converse(url: str, model: str, key: str, speech: dict[str, bytes]) -> 
     async with session:
         tasks = [asyncio.create_task(listen(session)), asyncio.create_task(speak(session, progress))]
         over = asyncio.create_task(progress.is_over.wait())
-        done, _ = await asyncio.wait([*tasks, over], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([*tasks, over], return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
+            if task.done():
+                task.result()  # one that ended before the conversation did failed
             task.cancel()
-        for task in done:
-            task.result()
 
 
 def main() -> None:
