@@ -124,10 +124,17 @@ def route_to(host: str) -> str:
 class NamedFlow:
     """The way to a peer of which only the name is known: keeps what is to be sent until it has been looked up."""
 
-    def __init__(self, socket: DatagramSocket, remote: Address, failed: "Callable[[NamedFlow], None]") -> None:
-        """Run `resolve`; `failed` is told when there is no such name."""
+    def __init__(
+        self,
+        socket: DatagramSocket,
+        remote: Address,
+        found: Callable[[str], None],
+        failed: "Callable[[NamedFlow], None]",
+    ) -> None:
+        """Run `resolve`; `found` is told the address, `failed` that there is no such name."""
         self.remote = remote
         self._socket = socket
+        self._tell_found = found
         self._failed = failed
         self._found: DatagramFlow | None = None
         self._waiting: list[bytes] = []
@@ -170,6 +177,7 @@ class NamedFlow:
             return
         address = found[0][4]
         self._found = DatagramFlow(self._socket, (str(address[0]), int(address[1])))
+        self._tell_found(self._found.remote[0])
         for data in self._waiting:
             self._found.send(data)
         self._waiting.clear()

@@ -11,22 +11,28 @@ source is judged before a byte of it is read, on TLS before the handshake.
 
 import asyncio
 import logging
+import secrets
 import socket
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from types import TracebackType
 
+from sip.auth import Credentials, DigestClient
 from sip.call import Application
+from sip.caller import CallerListener, OutgoingCall
+from sip.caller_machine import CallerCall, Destination
 from sip.connection import ConnectionLimits, Received, StreamFlow
 from sip.datagrams import DatagramFlow, DatagramSocket, NamedFlow, route_to
-from sip.flow import Address, Flow, Hop
+from sip.dialog_call import CallSettings
+from sip.flow import Address, Flow, Hop, hop_of
 from sip.gate import Gate, GateLimits
+from sip.media import LocalMedia
 from sip.parser import parse_datagram
 from sip.trunk import Trunk, TrunkTable
-from sip.user_agent import AgentSettings, Clocks, UserAgent
+from sip.user_agent import AgentSettings, Clocks, UserAgent, new_tag
 
 logger = logging.getLogger("sip")
 
@@ -67,14 +73,18 @@ class SipEndpoint:
         *,
         tls: ssl.SSLContext | None = None,
         tls_client: ssl.SSLContext | None = None,
+        look: Callable[[], object] = lambda: None,
     ) -> None:
         """`tls` serves; load a renewed certificate into it at any time. `tls_client` is for connections of ours.
+
+        `look` is called every five seconds: a good time to look whether the certificate has been renewed.
 
         Where only this machine reaches the endpoint, calls from it need no trunk.
         """
         self._settings = settings
         self._tls = tls
         self._tls_client = tls_client
+        self._owner_looks = look
         self.gate = Gate(TrunkTable(trunks, trusts_loopback=is_loopback(settings.host)), settings.gate)
         self.agent = UserAgent(
             settings.agent,
@@ -91,6 +101,7 @@ class SipEndpoint:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
         self._group = asyncio.TaskGroup()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     # --- life -------------------------------------------------------------------------------------------------------
 
@@ -113,7 +124,10 @@ class SipEndpoint:
                 break
             await asyncio.sleep(_GOODBYE_S / _GOODBYE_LOOKS)
         self._close()
-        await self._group.__aexit__(kind, error, trace)
+        for task in tuple(self._tasks):
+            task.cancel()
+        # Not with the error: the group would wrap it, and whoever leaves by one wants it as it is.
+        await self._group.__aexit__(None, None, None)
 
     def drain(self) -> None:
         """Refuse new calls with 503 and say so to OPTIONS; those that are up go on."""
@@ -129,23 +143,57 @@ class SipEndpoint:
         """How many live."""
         return len(self.agent.calls)
 
+    def call(
+        self,
+        destination: Destination,
+        local: LocalMedia,
+        listener: CallerListener,
+        credentials: Sequence[Credentials] = (),
+    ) -> OutgoingCall:
+        """Call somebody. `local.address` may be empty: it becomes ours as the other side reaches it.
+
+        Raises: ValueError for an address that leads nowhere.
+        """
+        hop = hop_of(destination.uri)
+        if hop is None:
+            raise ValueError(f"{destination.uri} is no sip: address with udp, tcp or tls")
+        digest = DigestClient(credentials, new_tag) if credentials else None
+
+        def make(settings: CallSettings) -> CallerCall:
+            return CallerCall(
+                destination,
+                settings,
+                call_id=f"{secrets.token_hex(12)}@{destination.caller.uri_text.rpartition('@')[2]}",
+                local_tag=new_tag(),
+                session_id=str(secrets.randbelow(2**62)),
+                digest=digest,
+            )
+
+        return self.agent.call(make, local, listener, self.open(hop))
+
     # --- Network ----------------------------------------------------------------------------------------------------
 
     def open(self, hop: Hop) -> Flow:
         """Return a way to a hop; an open connection is used again."""
+        self.gate.expect(hop.host)
         if hop.transport == "UDP" and self._datagrams is not None:
             if is_address(hop.host):
                 return DatagramFlow(self._datagrams, (hop.host, hop.port))
-            named = NamedFlow(self._datagrams, (hop.host, hop.port), self._failed)
-            self._group.create_task(named.resolve(), name=f"resolve {hop.host}")
+            named = NamedFlow(self._datagrams, (hop.host, hop.port), self.gate.expect, self._failed)
+            self._spawn(named.resolve(), f"resolve {hop.host}")
             return named
         key = hop.transport, (hop.host, hop.port)
         known = self._streams.get(key)
         if known is not None and known.is_open:
             return known
         flow = self._stream(hop.transport, key[1])
-        self._group.create_task(self._connect(flow), name=f"connect to {hop.host}:{hop.port}")
+        self._spawn(self._connect(flow), f"connect to {hop.host}:{hop.port}")
         return flow
+
+    def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
+        task = self._group.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _connect(self, flow: StreamFlow) -> None:
         secured = None
@@ -204,7 +252,7 @@ class SipEndpoint:
                 continue
             accepted.setblocking(False)
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._group.create_task(self._adopt(accepted, self._stream(transport, remote)), name=f"accept {remote}")
+            self._spawn(self._adopt(accepted, self._stream(transport, remote)), f"accept {remote}")
 
     async def _adopt(self, accepted: socket.socket, flow: StreamFlow) -> None:
         secured = self._tls if flow.transport == "TLS" else None
@@ -295,6 +343,7 @@ class SipEndpoint:
         now = time.monotonic()
         for flow in [flow for flow in self._streams.values() if flow.is_overdue(now)]:
             flow.abort()
+        self._owner_looks()
         self._looking = self._loop.call_later(_LOOK_S, self._look)
 
     def _close(self) -> None:

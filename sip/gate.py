@@ -1,6 +1,7 @@
 """Decides about every datagram and connection before a byte of it is read: known source, rate, ban.
 
-  unknown source         dropped in silence: a scanner must not learn that anything listens here
+  unknown source         dropped in silence: a scanner must not learn that anything listens here; known are the
+                         trunks' addresses and whom we have sent to ourselves
   bucket of host:port    a socket that floods spoils its own bucket, not that of its neighbours behind the same address
   bucket of the host     four times as large, so that changing ports does not help
   score of the host      +1 for each failure (wrong password, junk), falling by time; banned at the threshold until it
@@ -9,6 +10,7 @@
 Cost of a dropped datagram: two or three dictionary look-ups. Measured in bench/sip_flood.py.
 """
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -52,6 +54,7 @@ class _Score:
     banned: bool = False
 
 
+_EXPECTED = 4096
 _SOURCES = 8192
 """Bounds each table; beyond it is emptied, which forgives everybody at once and costs no more than that."""
 
@@ -69,18 +72,26 @@ class Gate:
         self._sockets: dict[tuple[str, int], _Bucket] = {}
         self._hosts: dict[str, _Bucket] = {}
         self._scores: dict[str, _Score] = {}
+        self._expected: OrderedDict[str, None] = OrderedDict()
 
     def admit(self, now: float, source: tuple[str, int]) -> bool:
         """Say whether to read what has come from there."""
         host = source[0]
         rate = self._limits.messages_per_s
-        if not self.trunks.find(host):
+        if host not in self._expected and not self.trunks.find(host):
             return self._drop(now, source, "unknown source")
         if host in self._scores and self._is_banned(now, host):
             return self._drop(now, source, "banned")
         if not _take(self._sockets, source, now, rate) or not _take(self._hosts, host, now, 4 * rate):
             return self._drop(now, source, "too many messages")
         return True
+
+    def expect(self, host: str) -> None:
+        """Hear a host that we have sent to, though it is of no trunk: its answers and requests, no new calls."""
+        self._expected[host] = None
+        self._expected.move_to_end(host)
+        if len(self._expected) > _EXPECTED:
+            self._expected.popitem(last=False)
 
     def blame(self, now: float, host: str, weight: float = 1.0) -> None:
         """Count a failure against a host that no trunk names."""
@@ -97,7 +108,9 @@ class Gate:
 
     def is_named(self, host: str) -> bool:
         """Say whether the address itself is known, and not only anybody who has a password."""
-        return any(trunk.networks or not trunk.needs_credentials for trunk in self.trunks.find(host))
+        return host in self._expected or any(
+            trunk.networks or not trunk.needs_credentials for trunk in self.trunks.find(host)
+        )
 
     def _is_banned(self, now: float, host: str) -> bool:
         score = self._scores[host]

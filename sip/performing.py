@@ -37,6 +37,9 @@ logger = logging.getLogger("sip")
 LONG_REQUEST_BYTES = 1_300
 """A longer one goes over TCP: as fragments it would be lost where NATs and firewalls drop them (RFC 3261 §18.1.1)."""
 
+_OWN_WORDS = {408: "No answer", 503: "No connection"}
+"""What no peer has said: a timeout and a failure to send, in the log and on the screen."""
+
 
 class Performer:
     """Carries effects out."""
@@ -148,7 +151,8 @@ class Performer:
 
     def _fail(self, record: Record, request: Request, status: int) -> None:
         machine = record.call.machine
-        self.perform(record, machine.receive_response(self._now(), request, request.respond(status)))
+        response = request.respond(status, _OWN_WORDS.get(status))
+        self.perform(record, machine.receive_response(self._now(), request, response))
 
     # --- calls ------------------------------------------------------------------------------------------------------
 

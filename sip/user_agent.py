@@ -14,7 +14,7 @@ synchronous (`Flow.send`), so what was decided first leaves first.
 import logging
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sip.admission import Admission, CallLimits, Refused
 from sip.auth import DigestServer
@@ -139,6 +139,7 @@ class UserAgent:
     ) -> OutgoingCall:
         """Call somebody by `flow`. `make` returns the machine for the settings that are given."""
         address = self._address_for(flow, None)
+        local = local if local.address else replace(local, address=address)
         machine = make(self._call_settings(flow, address))
         call = OutgoingCall(self, machine, listener)
         record = Record(call, flow, address)

@@ -1,8 +1,5 @@
 """The phone line: a SIP endpoint as the configuration wants it, with its trunks and its certificate."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from ipaddress import ip_network
 
 from sip.admission import CallLimits
@@ -19,29 +16,18 @@ from voice.config_sip import SipConfig, TrunkConfig
 CODECS = {"pcmu": PCMU, "pcma": PCMA, "g722": G722, "opus": OPUS}
 """By the names that the configuration has for them."""
 
-_CERTIFICATE_LOOK_S = 10.0
 
+def phone_line(config: SipConfig, application: Application) -> SipEndpoint:
+    """Return the endpoint; it listens while it is entered (OSError), and its calls come to `application`.
 
-@asynccontextmanager
-async def phone_line(config: SipConfig, application: Application) -> AsyncIterator[SipEndpoint]:
-    """Listen for calls while the block lasts; they come to `application`.
-
-    Raises: OSError when an address cannot be listened at, ssl.SSLError for a certificate that cannot be used.
+    Raises: OSError, ssl.SSLError for a certificate that cannot be used.
     """
-    certificate = None
-    if config.tls is not None:
-        certificate = Certificate(config.tls.certificate, config.tls.key, protocols=())
-    tls = None if certificate is None else certificate.context
-    async with (
-        asyncio.TaskGroup() as group,
-        SipEndpoint(endpoint_settings(config), trunks_of(config), application, tls=tls) as endpoint,
-    ):
-        renewal = None if certificate is None else group.create_task(_renew(certificate), name="renew SIP certificate")
-        try:
-            yield endpoint
-        finally:
-            if renewal is not None:
-                renewal.cancel()
+    settings, trunks = endpoint_settings(config), trunks_of(config)
+    if config.tls is None:
+        return SipEndpoint(settings, trunks, application)
+    certificate = Certificate(config.tls.certificate, config.tls.key, protocols=())
+    look = certificate.reload_if_changed
+    return SipEndpoint(settings, trunks, application, tls=certificate.context, look=look)
 
 
 def endpoint_settings(config: SipConfig) -> EndpointSettings:
@@ -74,9 +60,3 @@ def _trunk(name: str, config: TrunkConfig) -> Trunk:
         max_calls=config.max_calls,
         calls_per_s=config.calls_per_s,
     )
-
-
-async def _renew(certificate: Certificate) -> None:
-    while True:
-        await asyncio.sleep(_CERTIFICATE_LOOK_S)
-        certificate.reload_if_changed()

@@ -49,6 +49,7 @@ class Command:
 COMMANDS = (
     Command("serve", "voice.commands.serve:serve", "Start the service."),
     Command("talk", "voice.talk.command:talk", "Hold a conversation with recordings and measure it."),
+    Command("call", "transports.softphone.command:call", "Call a SIP address with recordings: a softphone."),
     Command("conformance", "voice.conformance.command:conformance", "Check any Realtime server against the contract."),
     Command("doctor", "voice.doctor:doctor", "Check this machine; each fault with its fix."),
     Command("models", "voice.commands.models:app", "List, fetch and verify the embedded models.", is_group=True),

@@ -1,0 +1,1 @@
+"""A small softphone: `voice call`. It calls with recordings, keeps what it hears, and measures."""
