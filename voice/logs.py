@@ -47,3 +47,5 @@ def configure_logs(level: str = "info", format: LogFormat = "auto", stream: IO[s
     root.setLevel(level.upper())
     # A line for every request would drown the rest; the metrics count them.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    # ICE tells every check of every candidate pair; a call that does not connect says so itself.
+    logging.getLogger("aioice").setLevel(logging.WARNING)

@@ -4,6 +4,8 @@
 |---|---|---|
 | GET /v1/realtime           | yes | the upgrade to a session (`realtime.py`) |
 | POST /v1/realtime/client_secrets | yes | a secret that opens sessions (`client_secrets.py`) |
+| POST /v1/realtime/calls    | yes | an SDP answer; a session over WebRTC (`webrtc.py`) |
+| POST /v1/realtime          | yes | the same, under its old name |
 | POST /v1/realtime/calls/{id}/hangup | yes | nothing; the session ends |
 | GET /v1/models[/{id}]      | yes | who may be named by `?model=` |
 | POST /v1/audio/…, /v1/chat/completions, /v1/responses | yes | one request outside sessions (`audio.py`, `chat.py`) |
@@ -25,10 +27,12 @@ from transports.http.auth import KeyRing, authenticate
 from transports.http.calls import Calls
 from transports.http.chat import Chat
 from transports.http.client_secrets import ClientSecrets
+from transports.http.cors import add_cors_headers, preflight
 from transports.http.metrics import TrafficCollector, exposition
 from transports.http.middleware import add_headers, guard
 from transports.http.realtime import Realtime
 from transports.http.sessions import Sessions
+from transports.http.webrtc import WebRtcCalls, WebRtcSettings
 from transports.outbox import Traffic
 from transports.websocket import WebSocketLimits
 from voice.protocol.client_secrets import decode_secret_request
@@ -44,6 +48,7 @@ def build_app(
     registry: CollectorRegistry | None = None,
     limits: WebSocketLimits | None = None,
     single_requests: SingleRequests | None = None,
+    webrtc: WebRtcSettings | None = None,
 ) -> web.Application:
     """Return the application; whoever runs it drains `sessions` first and then cleans the application up.
 
@@ -55,15 +60,22 @@ def build_app(
     registry.register(TrafficCollector(traffic))
     secrets, calls = ClientSecrets(), Calls()
     realtime = Realtime(sessions, keys, limits or WebSocketLimits(), traffic, secrets, calls)
+    media = WebRtcCalls(sessions, keys, secrets, calls, webrtc or WebRtcSettings())
     service = _Service(sessions, keys, registry)
     control = _Control(sessions, keys, secrets, calls)
     app = web.Application(middlewares=[guard(loopback_only=not keys.required)])
     app.on_response_prepare.append(add_headers)
+    app.on_response_prepare.append(add_cors_headers)
+    app.on_startup.append(media.start)
     app.on_shutdown.append(realtime.close_all)
+    app.on_shutdown.append(media.close_all)
     app.add_routes(
         [
             web.get("/v1/realtime", realtime.handle, allow_head=False),
+            web.post("/v1/realtime", media.create),
             web.post("/v1/realtime/client_secrets", control.mint_secret),
+            web.post("/v1/realtime/calls", media.create),
+            *(web.options(path, preflight) for path in ("/v1/realtime", "/v1/realtime/calls{_:.*}")),
             web.post("/v1/realtime/calls/{call_id}/hangup", control.hang_up),
             web.get("/v1/models", service.models),
             web.get("/v1/models/{id:.+}", service.model),
@@ -112,7 +124,9 @@ class _Control:
     async def hang_up(self, request: web.Request) -> web.Response:
         """End a live session of the same key (contract 1.4)."""
         key_id = authenticate(request, self._keys)
-        self._calls.find(request.match_info["call_id"], key_id).place.stop(1000, "The call was hung up.")
+        self._calls.find(request.match_info["call_id"], key_id, joinable=False).place.stop(
+            1000, "The call was hung up."
+        )
         return web.Response()
 
 

@@ -38,10 +38,13 @@ class Calls:
         """Forget a call that has ended."""
         self._live.pop(call_id, None)
 
-    def find(self, call_id: str, key_id: str | None) -> Call:
-        """Return a call of that key. Raises: ApiError 404, whoever else's it may be."""
+    def find(self, call_id: str, key_id: str | None, *, joinable: bool = True) -> Call:
+        """Return a call of that key; unless `joinable`, one that is not connected yet, too.
+
+        Raises: ApiError 404, whoever else's it may be.
+        """
         call = self._live.get(call_id)
-        if call is None or call.key_id != key_id or not call.transport.is_joinable:
+        if call is None or call.key_id != key_id or (joinable and not call.transport.is_joinable):
             raise call_not_found()
         return call
 

@@ -24,7 +24,7 @@ _STATUS_CODES = {400: "bad_request", 404: "unknown_url", 405: "method_not_allowe
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Put the request id on every answer, the 101 among them (signal `on_response_prepare`)."""
-    response.headers["x-request-id"] = _request_id(request)
+    response.headers["x-request-id"] = request_id(request)
     if CALL_ID in request:
         response.headers["x-call-id"] = request[CALL_ID]
     response.headers[hdrs.SERVER] = "realtime-voice-agent"
@@ -50,7 +50,7 @@ def guard(*, loopback_only: bool) -> Middleware:
         except ConnectionError:
             raise  # the client is gone: nobody to answer, nothing to mend
         except Exception:  # the boundary of a request: logged here, once
-            log.exception("request failed", request_id=_request_id(request), method=request.method, path=request.path)
+            log.exception("request failed", request_id=request_id(request), method=request.method, path=request.path)
             return _refusal(request, ApiError(500, "The server had an error while processing your request.", code=None))
 
     return handle
@@ -83,7 +83,7 @@ def _refusal(request: web.Request, error: ApiError) -> web.Response:
     if error.status in {401, 403, 429, 503}:
         log.info(
             "request refused",
-            request_id=_request_id(request),
+            request_id=request_id(request),
             client_request_id=client_request_id(request),
             status=error.status,
             code=error.code,
@@ -115,7 +115,7 @@ def client_request_id(request: web.Request) -> str | None:
     return given[:128] if given else None
 
 
-def _request_id(request: web.Request) -> str:
+def request_id(request: web.Request) -> str:
     """Return the request's id; minted when first asked for."""
     if REQUEST_ID not in request:
         request[REQUEST_ID] = f"req_{secrets.token_hex(16)}"

@@ -1,0 +1,177 @@
+"""`POST /v1/realtime/calls`: an offer in, an answer out, and a session for as long as the connection lives.
+
+key 401 → type 415 → size 413 → SDP 400 → session 400 → model 404 → place 429/503 → 201 ─► connected ─► session
+                                                                                      └─► nobody came: place free
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import structlog
+from aiohttp import hdrs, web
+
+from transports.http.auth import Caller, KeyRing, identify_caller
+from transports.http.calls import Call, Calls
+from transports.http.client_secrets import ClientSecrets
+from transports.http.errors import ApiError
+from transports.http.middleware import client_request_id, request_id
+from transports.http.sessions import Place, Sessions
+from transports.rtp.ticker import Ticker
+from transports.shared import SharedTransport
+from transports.webrtc import description
+from transports.webrtc.description import RemoteDescription
+from transports.webrtc.dtls import CertificateStore
+from transports.webrtc.errors import ConnectFailed, DescriptionRefused, PortsTaken
+from transports.webrtc.media import MediaTraffic
+from transports.webrtc.network import Network, NetworkSettings
+from transports.webrtc.peer import Peer
+from transports.webrtc.transport import WebRtcLimits, WebRtcTransport
+from voice.protocol.opening import combine, decode_opening
+from voice.protocol.session_config import SessionUpdateBody
+
+log = structlog.get_logger(__name__)
+
+SDP_TYPE = "application/sdp"
+_PATH = "/v1/realtime/calls"
+_INTERNAL_ERROR = 1011
+_GOING_AWAY = 1001
+
+
+@dataclass(frozen=True, slots=True)
+class WebRtcSettings:
+    """What the operator says about WebRTC."""
+
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    limits: WebRtcLimits = field(default_factory=WebRtcLimits)
+
+
+@dataclass(slots=True)
+class WebRtcCalls:
+    """Makes calls and holds them: one task each, all of one TaskGroup, which `run` keeps open."""
+
+    sessions: Sessions
+    keys: KeyRing
+    secrets: ClientSecrets
+    calls: Calls
+    settings: WebRtcSettings = field(default_factory=WebRtcSettings)
+    traffic: MediaTraffic = field(default_factory=MediaTraffic)
+    certificates: CertificateStore = field(default_factory=CertificateStore)
+    _network: Network | None = None
+    _ticker: Ticker | None = None
+    _group: asyncio.TaskGroup | None = None
+    _keeper: asyncio.Task[None] | None = None
+    _open: set[WebRtcTransport] = field(default_factory=set)
+
+    async def start(self, _: web.Application) -> None:
+        """Be ready for calls (signal `on_startup`)."""
+        self._network = Network(self.settings.network)
+        self._ticker = Ticker()
+        started = asyncio.Event()
+        self._keeper = asyncio.create_task(self._keep(started), name="WebRTC calls")
+        await started.wait()
+
+    async def _keep(self, started: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as self._group:
+            started.set()
+            await asyncio.Event().wait()
+
+    async def close_all(self, _: web.Application) -> None:
+        """End the calls that draining has left over (signal `on_shutdown`)."""
+        goodbyes = (transport.aclose(_GOING_AWAY, "The service is stopping.") for transport in tuple(self._open))
+        await asyncio.gather(*goodbyes)
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait({self._keeper})
+        if self._ticker is not None:
+            self._ticker.close()
+
+    async def create(self, request: web.Request) -> web.Response:
+        """Answer an offer."""
+        caller = identify_caller(request, self.keys, self.secrets)
+        sdp, opening = await _read_body(request)
+        try:
+            offer = description.read(sdp)
+        except DescriptionRefused as error:
+            raise ApiError(400, error.message, code="invalid_offer", param="sdp") from error
+        opening = combine(caller.secret.session if caller.secret is not None else None, opening)
+        agent = self.sessions.resolve((opening.model if opening is not None else None) or request.query.get("model"))
+        if opening is not None:
+            self.sessions.preview(agent, opening)  # what a session would refuse is refused here, with its words
+        place = self.sessions.admit(agent, key_id=caller.key_id, opening=opening)
+        call_id = self.calls.new_id()
+        answer = await self._begin(place, offer, call_id, caller)
+        log.info(
+            "call created",
+            call_id=call_id,
+            agent=agent.name,
+            request_id=request_id(request),
+            client_request_id=client_request_id(request),
+        )
+        headers = {hdrs.LOCATION: f"{_PATH}/{call_id}"}
+        return web.Response(status=201, text=answer, content_type=SDP_TYPE, headers=headers)
+
+    async def _begin(self, place: Place, offer: RemoteDescription, call_id: str, caller: Caller) -> str:
+        """Open the sockets and let the call wait for its peer; return the answer."""
+        if self._network is None or self._ticker is None or self._group is None:
+            raise RuntimeError("calls are made between start and close_all")
+        peer = Peer(self._network, self.certificates, self.traffic, is_controlling=False)
+        try:
+            answer = await peer.answer(offer)
+        except BaseException as error:
+            place.release()
+            await peer.aclose()
+            if isinstance(error, PortsTaken):
+                raise ApiError(
+                    503, "No media port is free; try again in a moment.", code="capacity_exceeded"
+                ) from error
+            raise
+        transport = WebRtcTransport(peer, self._ticker, self.settings.limits)
+        call = Call(SharedTransport(transport, place.receive), place, caller.key_id)
+        self._open.add(transport)
+        self.calls.add(call_id, call)
+        self._group.create_task(self._hold(call, transport, call_id), name=call_id)
+        return answer
+
+    async def _hold(self, call: Call, transport: WebRtcTransport, call_id: str) -> None:
+        try:
+            await transport.connect()
+            await call.place.run(call.transport)
+        except ConnectFailed as error:
+            log.info("call not connected", call_id=call_id, stage=error.stage)
+            call.place.release()
+        except Exception:  # the boundary of a session: the others go on
+            log.exception("call failed", call_id=call_id)
+            call.place.release()
+            await call.transport.aclose(_INTERNAL_ERROR, "The server had an error.")
+        finally:
+            self.calls.remove(call_id)
+            self._open.discard(transport)
+            await call.transport.aclose()
+
+
+async def _read_body(request: web.Request) -> tuple[str, SessionUpdateBody | None]:
+    """Return the offer, and the session where the form has one. Raises: ApiError, ContractError."""
+    if request.content_type == SDP_TYPE:
+        return (await request.read()).decode("utf-8", "replace"), None
+    if request.content_type != "multipart/form-data":
+        raise ApiError(
+            415,
+            f"Unsupported content type: '{request.content_type}'. Send the offer as application/sdp, or as the part "
+            "'sdp' of multipart/form-data.",
+            code="unsupported_content_type",
+        )
+    try:
+        form = await request.post()
+    except (ValueError, AssertionError) as error:  # no boundary, a part without an end
+        raise ApiError(400, "The multipart body cannot be read.", code="invalid_multipart") from error
+    sdp, session = _part(form.get("sdp")), _part(form.get("session"))
+    if sdp is None:
+        raise ApiError(400, "Missing required parameter: 'sdp'.", code="missing_required_parameter", param="sdp")
+    return sdp, decode_opening(session) if session is not None else None
+
+
+def _part(value: str | bytes | bytearray | web.FileField | None) -> str | None:
+    """Return a part's text: by name alone, whatever type or file name it comes with (contract 1.3)."""
+    if isinstance(value, web.FileField):
+        value = value.file.read()
+    return value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else value

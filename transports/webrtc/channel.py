@@ -1,0 +1,170 @@
+"""The `oai-events` data channel: a session's events as JSON text, both ways (contract 1.3).
+
+    out   kept until the channel opens ─► SCTP ─► peer      over 4 MiB unsent: a slow consumer, given up
+    in    peer ─► SCTP ─► 256 messages ─► session           full: datagrams are dropped, SCTP sends them again later
+
+SCTP and DCEP are aiortc's. The client makes the channel; whoever dials out with this package is the client.
+"""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any
+
+import structlog
+from aiortc import RTCDataChannel, RTCSctpTransport
+from aiortc.rtcdatachannel import RTCDataChannelParameters
+from aiortc.rtcsctptransport import RTCSctpCapabilities
+
+from transports.webrtc.description import SCTP_PORT, ChannelTerms
+from transports.webrtc.dtls import DtlsLink
+
+log = structlog.get_logger(__name__)
+
+LABEL = "oai-events"
+MAX_UNSENT_BYTES = 4 * 1024 * 1024
+MAX_MESSAGES = 256
+_TOO_MANY_UNREAD = MAX_MESSAGES - 64
+
+
+class Association(RTCSctpTransport):
+    """SCTP that a broken packet does not end."""
+
+    async def _handle_data(self, data: bytes) -> None:
+        """Take a packet (called by the DTLS link)."""
+        try:
+            await super()._handle_data(data)
+        except (ValueError, AssertionError, IndexError, KeyError) as error:  # what aiortc raises on broken chunks
+            log.info("broken SCTP packet", error=type(error).__name__)
+
+
+class EventChannel:
+    """One call's data channel."""
+
+    def __init__(self, link: DtlsLink, terms: ChannelTerms) -> None:
+        """`terms` are the peer's. The channel is opened by the peer, or by `open`."""
+        self._link = link
+        self._terms = terms
+        self._association = Association(link, SCTP_PORT)
+        self._association.on("datachannel", self._receive_channel)
+        self._channel: RTCDataChannel | None = None
+        self._early: deque[str] = deque()
+        self._early_bytes = 0
+        self._unread: deque[str | bytes] = deque()
+        self._changed = asyncio.Event()
+        self.is_over = False
+        """True once the peer has closed it, or did not keep up."""
+        self.oversized = 0
+        """Events that had to be sent without their audio, or not at all."""
+
+    async def start(self) -> None:
+        """Begin the association, once DTLS stands."""
+        capabilities = RTCSctpCapabilities(maxMessageSize=self._terms.max_message_bytes)
+        await self._association.start(capabilities, self._terms.sctp_port)
+
+    def open(self) -> None:
+        """Make the channel: the client's part."""
+        self._take(RTCDataChannel(self._association, RTCDataChannelParameters(label=LABEL)))
+
+    @property
+    def is_congested(self) -> bool:
+        """True while messages come faster than they are read: the owner drops DTLS datagrams then."""
+        return len(self._unread) >= _TOO_MANY_UNREAD
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What waits for the peer to take it."""
+        return self._early_bytes + (self._channel.bufferedAmount if self._channel is not None else 0)
+
+    def send(self, text: str) -> None:
+        """Queue a message; kept until the channel is open. Past the bound the peer is given up."""
+        if self.is_over:
+            return
+        if self.unsent_bytes > MAX_UNSENT_BYTES:
+            log.warning("slow consumer on a data channel", unsent_bytes=self.unsent_bytes)
+            self.end()
+        elif self._channel is None or self._channel.readyState == "connecting":
+            self._early.append(text)
+            self._early_bytes += len(text)
+        elif self._channel.readyState == "open":
+            self._send_now(text)
+
+    def _send_now(self, text: str) -> None:
+        assert self._channel is not None
+        fitting = fit(text, self._terms.max_message_bytes)
+        self.oversized += fitting is not text
+        if fitting is not None:
+            self._channel.send(fitting)
+
+    async def messages(self) -> AsyncIterator[str | bytes]:
+        """Yield what the peer sends, until it is gone."""
+        while True:
+            while self._unread:
+                yield self._unread.popleft()
+            if self.is_over:
+                return
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def drain(self) -> None:
+        """Return when the peer's SCTP has been given all that is queued. Set a deadline."""
+        channel = self._channel
+        if channel is None or self.is_over or not channel.bufferedAmount:
+            return
+        sent = asyncio.Event()
+        channel.on("bufferedamountlow", sent.set)  # the threshold is 0
+        channel.on("close", sent.set)
+        await sent.wait()
+
+    def end(self) -> None:
+        """Take and give nothing more; `messages` ends. Safe to call twice."""
+        self.is_over = True
+        self._early.clear()
+        self._early_bytes = 0
+        self._changed.set()
+
+    async def aclose(self) -> None:
+        """End the association."""
+        self.end()
+        await self._association.stop()
+
+    # ---- called by aiortc
+
+    def _receive_channel(self, channel: RTCDataChannel) -> None:
+        if self._channel is None and channel.label == LABEL:
+            self._take(channel)
+            self._open()
+        else:
+            channel.close()  # one session, one channel
+
+    def _take(self, channel: RTCDataChannel) -> None:
+        self._channel = channel
+        channel.on("open", self._open)
+        channel.on("message", self._receive)
+        channel.on("close", self.end)
+
+    def _open(self) -> None:
+        early, self._early, self._early_bytes = self._early, deque(), 0
+        for text in early:
+            self._send_now(text)
+
+    def _receive(self, message: str | bytes) -> None:
+        if len(self._unread) < MAX_MESSAGES:
+            self._unread.append(message)
+            self._changed.set()
+
+
+def fit(text: str, max_bytes: int) -> str | None:
+    """Return an event as the peer takes it: without its audio where that is too much, None where nothing helps.
+
+    A retrieved item holds its audio in base64, 64 KB for every second; a browser takes 256 KiB in one message.
+    """
+    if not max_bytes or len(text) * 4 <= max_bytes or len(text.encode()) <= max_bytes:
+        return text
+    event: dict[str, Any] = json.loads(text)
+    parts = event.get("item", {}).get("content", [])
+    for part in parts:
+        part.pop("audio", None)
+    shorter = json.dumps(event, separators=(",", ":"), ensure_ascii=False)
+    return shorter if parts and len(shorter.encode()) <= max_bytes else None

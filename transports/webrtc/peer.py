@@ -1,0 +1,128 @@
+"""One connection from description to goodbye: ICE, then DTLS, then SCTP, and media beside them.
+
+answer():  offer read ─► sockets ─► answer ─┐
+offer():   sockets ─► offer ─► accept() ────┴─► connect(): ICE ─► DTLS ─► SCTP ─► connected ─► aclose()
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+
+from aiortc.rtcdtlstransport import RTCCertificate
+
+from transports.live_audio import LiveAudio
+from transports.webrtc import description
+from transports.webrtc.channel import EventChannel
+from transports.webrtc.description import LocalDescription, RemoteDescription
+from transports.webrtc.dtls import CertificateStore, DtlsLink, Role, fingerprints
+from transports.webrtc.errors import ConnectFailed
+from transports.webrtc.ice import IceAgent
+from transports.webrtc.media import MediaLeg, MediaTraffic
+from transports.webrtc.network import Network
+
+
+class Peer:
+    """One call's connection. Make it with `answering` or `offering`; whoever has it must `aclose` it."""
+
+    def __init__(
+        self, network: Network, certificates: CertificateStore, traffic: MediaTraffic | None, *, is_controlling: bool
+    ) -> None:
+        """Opens nothing yet."""
+        self._network = network
+        self._traffic = traffic or MediaTraffic()
+        self._certificate: RTCCertificate = certificates.current()
+        self._ssrc = secrets.randbits(32)
+        self._agent = self._new_agent(is_controlling=is_controlling)
+        self._remote: RemoteDescription | None = None
+        self._link: DtlsLink | None = None
+        self._is_closed = False
+        self.audio = LiveAudio()
+        self.media: MediaLeg | None = None
+        """None until connected."""
+        self.channel: EventChannel | None = None
+        """None where the peer has no data channel, and before `connect`."""
+
+    def _new_agent(self, *, is_controlling: bool) -> IceAgent:
+        return IceAgent(self._network, self._receive_media, self._receive_dtls, is_controlling=is_controlling)
+
+    async def answer(self, remote: RemoteDescription) -> str:
+        """Open sockets for a peer's offer and return the answer."""
+        self._remote = remote
+        self._agent.ice_controlling = remote.ice_lite  # the full implementation controls (RFC 8445 §6.1.1)
+        await self._agent.gather_candidates()
+        self._prepare("server" if remote.setup == "active" else "client")
+        return description.answer(remote, self._describe(self._agent))
+
+    async def offer(self) -> str:
+        """Open sockets and return an offer; the answer goes to `accept`."""
+        await self._agent.gather_candidates()
+        return description.offer(self._describe(self._agent))
+
+    def accept(self, remote: RemoteDescription) -> None:
+        """Take the answer to our offer."""
+        self._remote = remote
+        self._prepare("client" if remote.setup == "passive" else "server")
+
+    def _describe(self, agent: IceAgent) -> LocalDescription:
+        candidates, (host, port) = agent.described_candidates()
+        return LocalDescription(agent.credentials, fingerprints(self._certificate), candidates, self._ssrc, host, port)
+
+    def _prepare(self, role: Role) -> None:
+        assert self._remote is not None
+        self._link = DtlsLink(self._agent, self._certificate, role)
+        if self._remote.channel is not None:
+            self.channel = EventChannel(self._link, self._remote.terms)
+
+    async def connect(self) -> None:
+        """Wait for the peer and shake hands. Set a deadline. Raises: ConnectFailed."""
+        remote, link = self._remote, self._link
+        if remote is None or link is None:
+            raise ConnectFailed("ice")
+        await self._agent.add_described(remote.candidates)
+        await self._agent.establish(remote.ice, is_lite=remote.ice_lite)
+        srtp = await link.establish(remote)
+        self.media = MediaLeg(
+            remote.formats, remote.direction, srtp, self._send, self.audio, self._traffic, ssrc=self._ssrc
+        )
+        if self.channel is not None:
+            await self.channel.start()
+
+    def on_end(self, ended: Callable[[], None]) -> None:
+        """Have `ended` called when the peer closes the DTLS association."""
+        assert self._link is not None
+        link = self._link
+        link.on("statechange", lambda: ended() if link.state in ("closed", "failed") else None)
+
+    @property
+    def heard(self) -> int:
+        """Grows with all that comes from the peer."""
+        return self._agent.heard + (self.media.heard if self.media is not None else 0)
+
+    async def aclose(self) -> None:
+        """Say goodbye and free everything. Safe to call twice."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self.audio.end()
+        if self.media is not None:
+            self.media.count()
+            self.media.say_goodbye()
+        if self.channel is not None:
+            await self.channel.aclose()
+        if self._link is not None:
+            await self._link.end()
+            self._link.remove_all_listeners()
+        await asyncio.shield(self._agent.close())
+
+    # ---- datagrams
+
+    def _receive_media(self, datagram: bytes) -> None:
+        if self.media is not None:
+            self.media.receive(datagram)
+
+    def _receive_dtls(self, datagram: bytes) -> None:
+        if self._link is not None and not (self.channel is not None and self.channel.is_congested):
+            self._link.receive(datagram)
+
+    def _send(self, datagram: bytes) -> None:
+        self._agent.send_now(datagram)

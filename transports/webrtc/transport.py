@@ -1,0 +1,160 @@
+"""Carries a session over a WebRTC connection: events on the data channel, audio on the track (contract 1.3, 4.7).
+
+The server plays: `Playout` paces, and knows what was heard. A peer that vanishes is noticed by a look once a second:
+
+    heard ── 1 s ── look ── 1 s ── look ── … silent for `vanished_s` ──► gone: the session ends, its sidebands with it
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import structlog
+
+from transports.rtp.ticker import Tick, Ticker
+from transports.webrtc.errors import ConnectFailed
+from transports.webrtc.peer import Peer
+from voice.audio.frames import AudioFrame
+from voice.protocol.client_events import ClientEvent, InvalidEvent
+from voice.protocol.codec import decode_client_event, encode_server_event
+from voice.protocol.server_events import ServerEvent
+from voice.session.effects import FinishAudio, PlayAudio
+from voice.transport import Flushed
+
+log = structlog.get_logger(__name__)
+
+_TICKS_PER_LOOK = 50
+
+
+@dataclass(frozen=True, slots=True)
+class WebRtcLimits:
+    """How long things may take."""
+
+    connect_s: float = 15.0
+    """From the answer until the peer is connected; one that never comes costs its place for so long."""
+    vanished_s: float = 10.0
+    """A peer of whom nothing at all was heard for so long is gone. Browsers check every 2.5 s, others every 6."""
+    close_s: float = 2.0
+    """What a closing call may take to send the events that wait."""
+
+
+class WebRtcTransport:
+    """One peer. Implements `voice.transport.Transport`; owns no task."""
+
+    plays_in_real_time = True
+
+    def __init__(self, peer: Peer, ticker: Ticker, limits: WebRtcLimits | None = None) -> None:
+        """Own `peer`, described and not yet connected."""
+        self._peer = peer
+        self._ticker = ticker
+        self._limits = limits or WebRtcLimits()
+        self._audio = peer.audio
+        self._tick: Tick | None = None
+        self._is_over = asyncio.Event()
+        self._heard_before = -1
+        self._until_look = _TICKS_PER_LOOK
+        self._silent_looks = 0
+        self._is_closing = False
+        self.end_reason = ""
+        """Why the peer is gone, for the log."""
+
+    async def connect(self) -> None:
+        """Wait for the peer, at most `connect_s`, and begin to tick. Raises: ConnectFailed."""
+        try:
+            async with asyncio.timeout(self._limits.connect_s):
+                await self._peer.connect()
+        except TimeoutError as error:
+            raise ConnectFailed("ice") from error
+        self._peer.on_end(lambda: self._end("the peer closed the connection"))
+        self._tick = self._ticker.add(self._run_tick)
+
+    def _run_tick(self, now_s: float, skipped: int) -> None:
+        media = self._peer.media
+        assert media is not None
+        media.tick(now_s, skipped)
+        self._until_look -= 1
+        if self._until_look <= 0:
+            self._until_look = _TICKS_PER_LOOK
+            self._look()
+
+    def _look(self) -> None:
+        """See once a second whether the peer is still there."""
+        heard = self._peer.heard
+        self._silent_looks = self._silent_looks + 1 if heard == self._heard_before else 0
+        self._heard_before = heard
+        if self._silent_looks >= self._limits.vanished_s:
+            self._end("the peer vanished")
+        elif self._peer.channel is not None and self._peer.channel.is_over:
+            self._end("the peer closed the data channel")
+
+    def _end(self, reason: str) -> None:
+        self.end_reason = self.end_reason or reason
+        self._is_over.set()
+        self._audio.end()
+        if self._peer.channel is not None:
+            self._peer.channel.end()
+
+    # ---- the session's side
+
+    def frames(self) -> AsyncIterator[AudioFrame]:
+        """Yield the caller's audio, 20 ms at a time, until the call ends."""
+        return self._audio.frames()
+
+    async def client_events(self) -> AsyncIterator[ClientEvent]:
+        """Yield what comes on the data channel. Ends when the peer is gone."""
+        if self._peer.channel is None:
+            await self._is_over.wait()
+            return
+        async for message in self._peer.channel.messages():
+            yield decode_client_event(message) if isinstance(message, str) else _binary_message()
+
+    def send_event(self, event: ServerEvent) -> None:
+        """Queue an event for the data channel; a peer that does not take them is given up."""
+        if self._peer.channel is not None:
+            self._peer.channel.send(encode_server_event(event))
+
+    def play_audio(self, audio: PlayAudio) -> None:
+        """Queue audio for the track. The format that the session asked for is a WebSocket's: SDP decides here."""
+        self._audio.play(audio)
+
+    def finish_audio(self, audio: FinishAudio) -> None:
+        """Note that an item is complete."""
+        self._audio.finish(audio)
+
+    def flush_audio(self) -> Flushed | None:
+        """Drop what was not heard; what the peer's jitter buffer still holds counts as not heard."""
+        return self._audio.flush()
+
+    async def wait_playable(self) -> None:
+        """Return when less than two seconds wait to be played. Cancelling is safe."""
+        await self._audio.wait_playable()
+
+    async def wait_drained(self) -> str:
+        """Return the id of the next item that was heard to its end. Cancelling is safe."""
+        return await self._audio.wait_drained()
+
+    async def aclose(self, code: int = 1000, reason: str = "") -> None:
+        """Send the events that wait, say goodbye and free everything. Safe to call twice.
+
+        A data channel has no close codes: `code` and `reason` go to the log alone.
+        """
+        if self._is_closing:
+            return
+        self._is_closing = True
+        if self._tick is not None:
+            self._ticker.remove(self._tick)
+        channel = self._peer.channel
+        try:
+            if channel is not None and not channel.is_over:
+                async with asyncio.timeout(self._limits.close_s):
+                    await channel.drain()
+        except TimeoutError:
+            pass
+        finally:
+            self._end(reason or "closed here")
+            await self._peer.aclose()
+        log.info("call ended", reason=self.end_reason, code=code)
+
+
+def _binary_message() -> InvalidEvent:
+    return InvalidEvent("Invalid message: expected text with one JSON event, but got a binary message instead.")
