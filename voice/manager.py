@@ -227,10 +227,10 @@ class Place:
         else:
             self.release()
 
-    def receive(self, event: ClientEvent) -> None:
+    async def receive(self, event: ClientEvent) -> None:
         """Take an event of a sideband (contract 2.1); dropped where no session runs."""
         if self._runner is not None:
-            self._runner.receive(event)
+            await self._runner.receive(event)
 
     def release(self) -> None:
         """Give the place back unused."""
