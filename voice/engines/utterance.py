@@ -6,6 +6,7 @@ hear ──► 16 kHz ──► partial … partial … ──► stable words �
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from voice.audio.frames import CORE_RATE_HZ, HEARING_RATE_HZ, SAMPLE_BYTES, AudioFrame
 from voice.audio.resample import Resampler
 from voice.engines.model_port import Models
+from voice.session.items import AudioPart, Item, Message
 
 MAX_UTTERANCE_S = 120
 """Of a longer utterance the beginning is forgotten."""
@@ -101,6 +103,20 @@ class Hearing:
     def transcript(self, item_id: str) -> str | None:
         """Return the words of an item that was transcribed before."""
         return self._transcripts.get(item_id)
+
+    async def transcripts(self, items: Sequence[Item]) -> dict[str, str]:
+        """Return the words of the user items that have none of their own. Raises: EngineError."""
+        found: dict[str, str] = {}
+        for item in items:
+            if not isinstance(item, Message) or item.role != "user" or item.text:
+                continue
+            pcm = b"".join(part.pcm for part in item.parts if isinstance(part, AudioPart))
+            known = self.transcript(item.id)
+            if pcm and (known is None or item is items[-1]):
+                known = await self.final(item.id, pcm)
+            if known:
+                found[item.id] = known
+        return found
 
     async def partial(self, utterance: Utterance) -> str:
         """Return the words so far; may be empty when the models have more urgent things to do."""
