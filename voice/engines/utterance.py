@@ -29,6 +29,7 @@ _SILENCE_FLOOR = 60.0
 _PAUSE_SAMPLES = HEARING_RATE_HZ // 10
 _FILTER_TAIL_SAMPLES = HEARING_RATE_HZ * 3 // 1000
 """So long the resampler still gives what came before."""
+_INLINE_BYTES = 10 * CORE_RATE_HZ * SAMPLE_BYTES
 _KEPT_UTTERANCES = 4
 _KEPT_TRANSCRIPTS = 64
 
@@ -137,7 +138,8 @@ class Hearing:
         waits for any more is cancelled. Raises: EngineError.
         """
         wanted = len(pcm_24k) // SAMPLE_BYTES * HEARING_RATE_HZ // CORE_RATE_HZ
-        utterance = self._heard(item_id, pcm_24k, wanted)
+        whole = await _converted(pcm_24k) if self._is_cut_short(item_id, wanted) else b""
+        utterance = self._heard(item_id, whole, wanted)
         final = utterance.final
         if final is None and self._partial_holds(utterance, wanted):
             return self._keep(item_id, utterance.partial)
@@ -154,20 +156,20 @@ class Hearing:
             self._transcripts.popitem(last=False)
         return text
 
-    def _heard(self, item_id: str, pcm_24k: bytes, wanted: int) -> Utterance:
-        """Return the item's utterance as it was heard, or make it of its audio (push to talk, a client's own item)."""
+    def _is_cut_short(self, item_id: str, wanted: int) -> bool:
+        """Tell whether less was heard of an item than there is: push to talk, a client's own item, a very long turn."""
         utterance = self._utterances.get(item_id)
         # The resampler holds back less than a millisecond; a turn may end up to a frame before what was heard.
-        if utterance is None or utterance.samples < wanted - HEARING_RATE_HZ // 50:
-            final = utterance.final if utterance else None
-            whole = self.hear(item_id, AudioFrame(b"", CORE_RATE_HZ)) if utterance is None else utterance
-            whole.pcm, whole.resampler = bytearray(), Resampler(CORE_RATE_HZ, HEARING_RATE_HZ)
-            whole.settled, whole.settled_samples = [], 0
-            whole.partial, whole.partial_samples = "", 0
-            # In pieces: `push` keeps the last two minutes, and all of a longer turn is wanted here.
-            whole.pcm += whole.resampler.process(pcm_24k) + whole.resampler.flush()
-            whole.final = final
-            return whole
+        return utterance is None or utterance.samples < wanted - HEARING_RATE_HZ // 50
+
+    def _heard(self, item_id: str, whole: bytes, wanted: int) -> Utterance:
+        """Return the item's utterance as it was heard, or make it of `whole`, all of its audio at 16 kHz."""
+        utterance = self.hear(item_id, AudioFrame(b"", CORE_RATE_HZ))
+        if self._is_cut_short(item_id, wanted):  # another who asked may have made it meanwhile
+            # Not by `push`, which keeps the last two minutes: all of a longer turn is wanted here.
+            utterance.pcm, utterance.resampler = bytearray(whole), Resampler(CORE_RATE_HZ, HEARING_RATE_HZ)
+            utterance.settled, utterance.settled_samples = [], 0
+            utterance.partial, utterance.partial_samples = "", 0
         return utterance
 
     def _partial_holds(self, utterance: Utterance, wanted: int) -> bool:
@@ -204,6 +206,16 @@ class Hearing:
         utterance = self._utterances.pop(item_id, None)
         if utterance is not None and utterance.final is not None and utterance.final.waiting == 0:
             utterance.final.task.cancel()
+
+
+async def _converted(pcm_24k: bytes) -> bytes:
+    """Return audio at 16 kHz; a quarter of an hour takes 200 ms, so long runs are a thread's work."""
+
+    def convert() -> bytes:
+        resampler = Resampler(CORE_RATE_HZ, HEARING_RATE_HZ)
+        return resampler.process(pcm_24k) + resampler.flush()
+
+    return convert() if len(pcm_24k) <= _INLINE_BYTES else await asyncio.to_thread(convert)
 
 
 async def _shared(final: _Final) -> str:
