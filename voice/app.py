@@ -40,6 +40,7 @@ from voice.manager import AgentRuntime, McpService, SessionLimits, SessionManage
 from voice.metrics import Metrics
 from voice.models import manifest
 from voice.models.settings import HostSettings
+from voice.prices import CostBook, PriceList
 from voice.remote.api import Pool
 from voice.rest.service import SingleRequests
 from voice.serving import Announcer, ListenError, Served, serve
@@ -110,6 +111,7 @@ class _Builder:
         self._problems: list[ConfigError] = []
         self._threads = ThreadPool(self._config.tools.threads)
         self._scripts = self._read_scripts()
+        self._prices = self._read_prices()
         self._tools = {name: self._load_tools(name, agent) for name, agent in self._config.agents.items()}
         if self._problems:
             raise ConfigProblems(self._problems)
@@ -117,7 +119,8 @@ class _Builder:
     def build(self) -> Service:
         models = EmbeddedModels(host_settings(self._config)) if self._config.thinks_with_models else None
         pool = Pool()
-        sources = EngineSources(self._config, self._scripts, models, pool)
+        costs = CostBook(self._prices)
+        sources = EngineSources(self._config, self._scripts, models, pool, costs)
         engines = {name: sources.source(name) for name in self._used_engines()}
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
@@ -128,6 +131,7 @@ class _Builder:
             self._session_limits(),
             Metrics(registry),
             mcp=self._mcp_service(),
+            costs=costs,
             judge=_turn_judge(),
         )
         if models is not None:
@@ -181,6 +185,14 @@ class _Builder:
                 except ConfigError as error:
                     self._problems.append(error)  # its place is a line of the script
         return scripts
+
+    def _read_prices(self) -> PriceList:
+        path = self._config.prices
+        try:
+            return PriceList.read(path)
+        except (OSError, ValueError) as error:
+            self._problems.append(self._loaded.places.error(("prices",), f"{path} is no price list: {error}"))
+            return PriceList({})
 
     def _used_engines(self) -> set[str]:
         return {agent.engine for agent in self._config.agents.values()} | set(self._config.aliases.values())

@@ -235,6 +235,8 @@ class Config(Section):
     api: ApiConfig = ApiConfig()
     sip: SipConfig = SipConfig()
     log: LogConfig = LogConfig()
+    prices: ExistingFile | None = None
+    """What models cost you; null: the list that comes with the service (`voice/prices.yaml`)."""
 
     @property
     def lanes_used(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from voice.engines.port import Engine
 from voice.engines.remote_cascade import RemoteCascadeEngine
 from voice.engines.script import Script
 from voice.engines.scripted import ScriptedEngine
+from voice.prices import CostBook
 from voice.remote.api import Api, Pool, Server
 from voice.remote.listening import RemoteListening
 from voice.remote.mixed import MixedModels
@@ -36,9 +37,13 @@ class EngineSources:
     """Builds them from the configuration."""
 
     def __init__(
-        self, config: Config, scripts: Mapping[str, Script], models: EmbeddedModels | None, pool: Pool
+        self, config: Config, scripts: Mapping[str, Script], models: EmbeddedModels | None, pool: Pool, costs: CostBook
     ) -> None:
-        """`models` is None where no engine in use needs them; `pool` holds the connections to servers."""
+        """`models` is None where no engine in use needs them; `pool` holds the connections to servers.
+
+        `costs` has the meters of the sessions.
+        """
+        self._costs = costs
         self._config = config
         self._scripts = scripts
         self._models = models
@@ -64,10 +69,10 @@ class EngineSources:
         if llm is None:
             return EngineSource(lambda session_id: CascadeEngine(models(), session_id, options), problem)
         language = LanguageOptions(**llm.model_dump(exclude=_SERVER_FIELDS))
-        api = self._api(llm)
+        api, costs = self._api(llm), self._costs
 
         def make(session_id: str) -> Engine:
-            thinking = RemoteThinking(api, language)
+            thinking = RemoteThinking(api, language, costs.meter(session_id))
             return RemoteCascadeEngine(
                 models(), thinking, session_id, options, sees_images=llm.sees_images, speculates=config.speculates
             )
@@ -79,9 +84,11 @@ class EngineSources:
         stt, tts = config.stt, config.tts
         listening = speaking = None
         if stt is not None:
-            listening = RemoteListening(self._api(stt), ListeningOptions(**stt.model_dump(exclude=_SERVER_FIELDS)))
+            heard = ListeningOptions(**stt.model_dump(exclude=_SERVER_FIELDS))
+            listening = RemoteListening(self._api(stt), heard, self._costs.meter)
         if tts is not None:
-            speaking = RemoteSpeaking(self._api(tts), SpeakingOptions(**tts.model_dump(exclude=_SERVER_FIELDS)))
+            spoken = SpeakingOptions(**tts.model_dump(exclude=_SERVER_FIELDS))
+            speaking = RemoteSpeaking(self._api(tts), spoken, self._costs.meter)
         embedded = self._models if config.lanes else None
 
         def models() -> MixedModels:

@@ -9,6 +9,7 @@ import aiohttp
 
 from voice.audio.frames import HEARING_RATE_HZ, SAMPLE_BYTES
 from voice.errors import EngineProtocolError, EngineUnavailable
+from voice.prices import MeterOf
 from voice.remote.api import Api
 from voice.remote.options import ListeningOptions
 
@@ -18,8 +19,10 @@ PATH: Final = "/audio/transcriptions"
 class RemoteListening:
     """Writes down what sessions heard."""
 
-    def __init__(self, api: Api, options: ListeningOptions) -> None:
+    def __init__(self, api: Api, options: ListeningOptions, meter: MeterOf) -> None:
+        """`meter` finds what a session's cost is counted by."""
         self._api = api
+        self._meter = meter
         self._options = options
 
     async def transcribe(self, session: str, pcm: bytes, *, partial: bool = False) -> str:
@@ -31,9 +34,11 @@ class RemoteListening:
             return ""
         try:
             async with asyncio.timeout(self._options.timeout_s):
-                return await (self._stream(pcm) if self._options.stream else self._ask(pcm))
+                text = await (self._stream(pcm) if self._options.stream else self._ask(pcm))
         except TimeoutError:
             raise EngineUnavailable("Speech to text took too long.") from None
+        self._meter(session).add_listening(self._options.model, len(pcm) / SAMPLE_BYTES / HEARING_RATE_HZ)
+        return text
 
     async def _ask(self, pcm: bytes) -> str:
         answer = await self._api.fetch_json(PATH, form=lambda: self._form(pcm))

@@ -5,8 +5,9 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
-from voice.engines.port import EngineDone, ResponseEvent, ResponseRequest
+from voice.engines.port import EngineDone, ResponseEvent, ResponseRequest, TokenUsage
 from voice.errors import EngineError, EngineUnavailable
+from voice.prices import CostMeter
 from voice.remote import chat_wire, responses_wire
 from voice.remote.api import Api
 from voice.remote.options import LanguageOptions
@@ -17,8 +18,10 @@ Json = dict[str, Any]
 class RemoteThinking:
     """Asks for answers; one object serves one session, since the server may remember the one before."""
 
-    def __init__(self, api: Api, options: LanguageOptions) -> None:
+    def __init__(self, api: Api, options: LanguageOptions, meter: CostMeter) -> None:
+        """`meter` counts what the session costs."""
         self._api = api
+        self._meter = meter
         self.options = options
         self._previous = responses_wire.PreviousResponse()
 
@@ -29,6 +32,8 @@ class RemoteThinking:
         ask = self._chat if self.options.api == "chat" else self._responses
         async with aclosing(ask(request, transcripts)) as events:
             async for event in events:
+                if isinstance(event, TokenUsage):
+                    self._meter.add_tokens(self.options.model, event)
                 yield event
 
     async def _chat(

@@ -10,6 +10,7 @@ import pytest
 
 from voice.engines.port import EngineDone, EngineSettings, ResponseRequest, TextDelta
 from voice.errors import EngineProtocolError, EngineUnavailable
+from voice.prices import CostBook, PriceList
 from voice.remote.api import Api, Pool, Server
 from voice.remote.listening import RemoteListening, wav
 from voice.remote.options import LanguageOptions, ListeningOptions, SpeakingOptions
@@ -17,6 +18,7 @@ from voice.remote.speaking import RUN_BYTES, RemoteSpeaking
 from voice.remote.thinking import RemoteThinking
 from voice.session.items import Message, TextPart
 
+COSTS = CostBook(PriceList.read())
 REQUEST = ResponseRequest("resp_1", (Message("item_1", "user", (TextPart("Hi"),)),), EngineSettings())
 CREATED = {"type": "response.created", "response": {"id": "resp_9"}}
 DELTA = {"type": "response.output_text.delta", "delta": "Hello."}
@@ -69,13 +71,13 @@ class ScriptedApi(Api):
 
 
 async def test_a_transcript_is_fetched() -> None:
-    listening = RemoteListening(ScriptedApi([{"text": " Hello. "}]), ListeningOptions("whisper-1"))
+    listening = RemoteListening(ScriptedApi([{"text": " Hello. "}]), ListeningOptions("whisper-1"), COSTS.meter)
     assert await listening.transcribe("s", b"\0\0") == "Hello."
 
 
 async def test_partials_and_silence_cost_no_request() -> None:
     api = ScriptedApi()
-    listening = RemoteListening(api, ListeningOptions("whisper-1"))
+    listening = RemoteListening(api, ListeningOptions("whisper-1"), COSTS.meter)
     assert await listening.transcribe("s", b"\0\0", partial=True) == ""
     assert await listening.transcribe("s", b"") == ""
     assert api.bodies == []
@@ -84,20 +86,20 @@ async def test_partials_and_silence_cost_no_request() -> None:
 async def test_a_streamed_transcript_is_read_to_its_end() -> None:
     options = ListeningOptions("m", stream=True)
     events = [{"type": "transcript.text.delta", "delta": "Hel"}, {"type": "transcript.text.done", "text": "Hello."}]
-    assert await RemoteListening(ScriptedApi(events), options).transcribe("s", b"\0\0") == "Hello."
+    assert await RemoteListening(ScriptedApi(events), options, COSTS.meter).transcribe("s", b"\0\0") == "Hello."
     with pytest.raises(EngineProtocolError):
-        await RemoteListening(ScriptedApi(events[:1]), options).transcribe("s", b"\0\0")
+        await RemoteListening(ScriptedApi(events[:1]), options, COSTS.meter).transcribe("s", b"\0\0")
 
 
 async def test_a_transcript_that_takes_too_long_is_given_up() -> None:
-    listening = RemoteListening(ScriptedApi([5.0]), ListeningOptions("m", timeout_s=0.01))
+    listening = RemoteListening(ScriptedApi([5.0]), ListeningOptions("m", timeout_s=0.01), COSTS.meter)
     with pytest.raises(EngineUnavailable, match="took too long"):
         await listening.transcribe("s", b"\0\0")
 
 
 async def test_an_answer_without_a_text_is_a_fault() -> None:
     with pytest.raises(EngineProtocolError):
-        await RemoteListening(ScriptedApi([{}]), ListeningOptions("m")).transcribe("s", b"\0\0")
+        await RemoteListening(ScriptedApi([{}]), ListeningOptions("m"), COSTS.meter).transcribe("s", b"\0\0")
 
 
 def test_a_wav_file_says_how_long_it_is() -> None:
@@ -108,7 +110,7 @@ def test_a_wav_file_says_how_long_it_is() -> None:
 
 
 async def speak(api: ScriptedApi, **options: Any) -> list[bytes]:
-    speaking = RemoteSpeaking(api, SpeakingOptions("tts-1", **options))
+    speaking = RemoteSpeaking(api, SpeakingOptions("tts-1", **options), COSTS.meter)
     async with aclosing(speaking.speak("s", "Hello.", voice="alloy", speed=1.5)) as runs:
         return [run async for run in runs]
 
@@ -146,7 +148,7 @@ async def test_speech_that_stalls_is_given_up() -> None:
 
 
 async def think(scripted: ScriptedApi, **options: Any) -> list[Any]:
-    return await answer(RemoteThinking(scripted, LanguageOptions("m", **options)), REQUEST)
+    return await answer(RemoteThinking(scripted, LanguageOptions("m", **options), COSTS.meter("s")), REQUEST)
 
 
 async def answer(thinking: RemoteThinking, request: ResponseRequest) -> list[Any]:
@@ -170,7 +172,7 @@ async def test_a_model_that_stalls_is_given_up(options: dict[str, float]) -> Non
 
 async def test_a_server_that_forgot_the_answer_before_is_told_everything() -> None:
     api = ScriptedApi([CREATED, DELTA, COMPLETED], [EngineUnavailable("gone")], [CREATED, DELTA, COMPLETED])
-    thinking = RemoteThinking(api, LanguageOptions("m", api="responses", refers_to_previous=True))
+    thinking = RemoteThinking(api, LanguageOptions("m", api="responses", refers_to_previous=True), COSTS.meter("s"))
     await answer(thinking, REQUEST)
     said = Message("item_2", "assistant", (TextPart("Hello."),))
     more = Message("item_3", "user", (TextPart("Bye"),))
@@ -178,3 +180,22 @@ async def test_a_server_that_forgot_the_answer_before_is_told_everything() -> No
     assert await answer(thinking, request) == [TextDelta("Hello."), EngineDone()]
     assert [len(body["input"]) for body in api.bodies] == [1, 1, 3]
     assert [body.get("previous_response_id") for body in api.bodies] == [None, "resp_9", None]
+
+
+async def test_what_each_part_costs_is_counted_for_its_session() -> None:
+    book = CostBook(PriceList.read())
+    meter = book.open("sess_1")
+    await RemoteListening(ScriptedApi([{"text": "Hi"}]), ListeningOptions("whisper-1"), book.meter).transcribe(
+        "sess_1", bytes(16_000 * 2 * 60)
+    )
+    speaking = RemoteSpeaking(ScriptedApi([b"\0" * 48_000]), SpeakingOptions("tts-1"), book.meter)
+    async with aclosing(speaking.speak("sess_1", "x" * 1000, voice="alloy", speed=1.0)) as runs:
+        assert [run async for run in runs]
+    usage = {"choices": [], "usage": {"prompt_tokens": 1000, "completion_tokens": 100}}
+    script = [{"choices": [{"delta": {}, "finish_reason": "stop"}]}, usage]
+    await answer(RemoteThinking(ScriptedApi(script), LanguageOptions("gpt-4o-mini"), meter), REQUEST)
+    assert {model: str(cost.normalize()) for model, cost in meter.by_model.items()} == {
+        "whisper-1": "0.006",
+        "tts-1": "0.015",
+        "gpt-4o-mini": "0.00021",
+    }
