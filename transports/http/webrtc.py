@@ -16,13 +16,13 @@ from transports.http.client_secrets import ClientSecrets
 from transports.http.errors import ApiError
 from transports.http.middleware import client_request_id, request_id
 from transports.http.sessions import Place, Sessions
+from transports.rtp.quality import MediaTraffic
 from transports.rtp.ticker import Ticker
 from transports.shared import SharedTransport
 from transports.webrtc import description
 from transports.webrtc.description import RemoteDescription
 from transports.webrtc.dtls import CertificateStore
 from transports.webrtc.errors import ConnectFailed, DescriptionRefused, PortsTaken
-from transports.webrtc.media import MediaTraffic
 from transports.webrtc.network import Network, NetworkSettings
 from transports.webrtc.peer import Peer
 from transports.webrtc.transport import WebRtcLimits, WebRtcTransport

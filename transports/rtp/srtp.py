@@ -121,21 +121,26 @@ class SrtpLeg:
 
     def __init__(self, suite: str, sending_key: bytes, receiving_key: bytes) -> None:
         """Keys are master key and salt. Raises SdesError for a suite or key that libsrtp does not take."""
-        if suite not in SUITES:
-            raise SdesError(f"suite {suite} is not supported")
-        profile = SUITES[suite].profile
-        try:
-            self._out = pylibsrtp.Session(
-                pylibsrtp.Policy(sending_key, pylibsrtp.Policy.SSRC_ANY_OUTBOUND, srtp_profile=profile)
-            )
-            # Any inbound SSRC: each gets a rollover counter of its own, so a change of SSRC starts at zero.
-            self._in = pylibsrtp.Session(
-                pylibsrtp.Policy(receiving_key, pylibsrtp.Policy.SSRC_ANY_INBOUND, srtp_profile=profile)
-            )
-        except (pylibsrtp.Error, ValueError) as error:
-            raise SdesError(f"libsrtp takes no such key: {error}") from None
+        self._sending = suite, sending_key
+        self._out = _session(suite, sending_key, _PROFILES.SSRC_ANY_OUTBOUND)
+        # Any inbound SSRC: each gets a rollover counter of its own, so a change of SSRC starts at zero.
+        self._in = _session(suite, receiving_key, _PROFILES.SSRC_ANY_INBOUND)
         self.rejected_packets = 0
         """Forged, replayed, of another key, or no SRTP at all."""
+
+    def sends_as(self, other: "SrtpLeg") -> bool:
+        """Say whether both protect with the same key: a stream may go on from one to the other."""
+        return self._sending == other._sending
+
+    def receiving(self, receiving_key: bytes) -> "SrtpLeg":
+        """Return a leg that opens with another key and goes on protecting where this one stands: rollovers count.
+
+        Raises SdesError.
+        """
+        suite, sending_key = self._sending
+        leg = SrtpLeg(suite, sending_key, receiving_key)
+        leg._out = self._out
+        return leg
 
     def protect(self, packet: bytes) -> bytes:
         """Return an RTP packet protected. Raises SrtpError."""
@@ -170,3 +175,13 @@ class SrtpLeg:
                 pass
         self.rejected_packets += 1
         return None
+
+
+def _session(suite: str, key: bytes, kind: int) -> pylibsrtp.Session:
+    """Return libsrtp's state for one direction. Raises SdesError."""
+    if suite not in SUITES:
+        raise SdesError(f"suite {suite} is not supported")
+    try:
+        return pylibsrtp.Session(pylibsrtp.Policy(key, kind, srtp_profile=SUITES[suite].profile))
+    except (pylibsrtp.Error, ValueError) as error:
+        raise SdesError(f"libsrtp takes no such key: {error}") from None

@@ -6,18 +6,21 @@ offer():   sockets ─► offer ─► accept() ────┴─► connect():
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable
 
 from aiortc.rtcdtlstransport import RTCCertificate
 
 from transports.live_audio import LiveAudio
+from transports.rtp.leg import MediaLeg
+from transports.rtp.quality import MediaTraffic
 from transports.webrtc import description
 from transports.webrtc.channel import EventChannel
 from transports.webrtc.description import LocalDescription, RemoteDescription
 from transports.webrtc.dtls import CertificateStore, DtlsLink, Role, fingerprints
 from transports.webrtc.errors import ConnectFailed
 from transports.webrtc.ice import IceAgent
-from transports.webrtc.media import MediaLeg, MediaTraffic
+from transports.webrtc.media import media_leg
 from transports.webrtc.network import Network
 
 
@@ -81,7 +84,7 @@ class Peer:
         await self._agent.add_described(remote.candidates)
         await self._agent.establish(remote.ice, is_lite=remote.ice_lite)
         srtp = await link.establish(remote)
-        self.media = MediaLeg(
+        self.media = media_leg(
             remote.formats, remote.direction, srtp, self._send, self.audio, self._traffic, ssrc=self._ssrc
         )
         if self.channel is not None:
@@ -118,7 +121,7 @@ class Peer:
 
     def _receive_media(self, datagram: bytes) -> None:
         if self.media is not None:
-            self.media.receive(datagram)
+            self.media.receive(datagram, time.monotonic())
 
     def _receive_dtls(self, datagram: bytes) -> None:
         if self._link is not None and not (self.channel is not None and self.channel.is_congested):
