@@ -16,6 +16,7 @@ PURE = [
     *("voice/protocol/**/*.py", "voice/session/**/*.py", "voice/conformance/grammar.py", "transports/playout.py"),
     *(f"transports/rtp/{name}.py" for name in ("packet", "rtcp", "statistics", "jitter_buffer", "arrivals", "dtmf")),
     *(f"transports/rtp/{name}.py" for name in ("concealment", "time_scale", "tones", "latch", "inbound", "outbound")),
+    *(f"voice/remote/{name}.py" for name in ("sse", "retry", "messages", "chat_wire", "responses_wire", "options")),
     *(f"voice/rest/{name}.py" for name in ("audio", "dialogue", "chat", "responses")),
     "sip/*.py",
 ]

@@ -4,12 +4,12 @@
     sidebands ─events─────┘          └──► sidebands: every event in the same order, no audio
 
 A sideband that comes or goes changes nothing; when the primary ends, so do they. Their events go straight to the
-session, which takes an event without waiting: a call that nobody joins pays nothing for this.
+session: a call that nobody joins pays nothing for this.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 from transports.port import Flushed, Transport
@@ -23,8 +23,8 @@ from voice.session.effects import FinishAudio, PlayAudio
 class SharedTransport:
     """Implements `voice.transport.Transport` over a primary, and lets others listen and speak."""
 
-    def __init__(self, primary: Transport, receive: Callable[[ClientEvent], None]) -> None:
-        """Own `primary`: it is closed with this. `receive` takes what a sideband sends; called on the event loop."""
+    def __init__(self, primary: Transport, receive: Callable[[ClientEvent], Awaitable[None]]) -> None:
+        """Own `primary`: it is closed with this. `receive` takes what a sideband sends."""
         self._primary = primary
         self._receive = receive
         self._sidebands: list[Transport] = []
@@ -67,7 +67,7 @@ class SharedTransport:
             async for event in sideband.client_events():
                 if self._is_over:
                     break
-                self._receive(event)
+                await self._receive(event)
         finally:
             if sideband in self._sidebands:
                 self._sidebands.remove(sideband)

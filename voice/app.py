@@ -27,29 +27,21 @@ from transports.websocket import WebSocketLimits
 from voice.activity import ActivityService
 from voice.agent import Agent
 from voice.audio.vad import SileroModel, VoiceActivityDetector, WebrtcGate
-from voice.config import (
-    API_MODELS,
-    TURN_COMPLETION_MODEL,
-    VOICE_ACTIVITY_MODEL,
-    AgentConfig,
-    CascadeConfig,
-    Config,
-    ModelsConfig,
-    ScriptedConfig,
-)
+from voice.config import API_MODELS, TURN_COMPLETION_MODEL, VOICE_ACTIVITY_MODEL, AgentConfig, Config
+from voice.config_engines import CascadeConfig, ScriptedConfig
 from voice.config_file import ConfigProblems, Loaded
 from voice.embedded import EmbeddedModels
-from voice.engines.cascade import CascadeEngine, CascadeOptions
-from voice.engines.port import Engine
+from voice.engine_sources import EngineSource, EngineSources
 from voice.engines.prompt import prefix as prompt_prefix
 from voice.engines.script import Script
-from voice.engines.scripted import ScriptedEngine
 from voice.errors import ConfigError, ModelError
 from voice.logs import configure_logs
 from voice.manager import AgentRuntime, McpService, SessionLimits, SessionManager
 from voice.metrics import Metrics
 from voice.models import manifest
 from voice.models.settings import HostSettings
+from voice.prices import CostBook, PriceList
+from voice.remote.api import Pool
 from voice.rest.service import SingleRequests
 from voice.serving import Announcer, ListenError, Served, serve
 from voice.turn_judge import TurnJudge
@@ -110,16 +102,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-@dataclass(frozen=True, slots=True)
-class _EngineSource:
-    """Where the sessions of one entry under `engines:` get their engine."""
-
-    make: Callable[[str], Engine]
-    """Takes the session's id. Raises: EngineUnavailable."""
-    problem: Callable[[], str | None] = lambda: None
-    """Why it would raise now."""
-
-
 class _Builder:
     """Goes through the configuration once; what is wrong in it is collected with its places."""
 
@@ -129,13 +111,17 @@ class _Builder:
         self._problems: list[ConfigError] = []
         self._threads = ThreadPool(self._config.tools.threads)
         self._scripts = self._read_scripts()
+        self._prices = self._read_prices()
         self._tools = {name: self._load_tools(name, agent) for name, agent in self._config.agents.items()}
         if self._problems:
             raise ConfigProblems(self._problems)
 
     def build(self) -> Service:
-        models = EmbeddedModels(host_settings(self._config.models)) if self._config.thinks_with_models else None
-        engines = {name: self._engine(name, models) for name in self._used_engines()}
+        models = EmbeddedModels(host_settings(self._config)) if self._config.thinks_with_models else None
+        pool = Pool()
+        costs = CostBook(self._prices)
+        sources = EngineSources(self._config, self._scripts, models, pool, costs)
+        engines = {name: sources.source(name) for name in self._used_engines()}
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         sessions = SessionManager(
@@ -145,6 +131,7 @@ class _Builder:
             self._session_limits(),
             Metrics(registry),
             mcp=self._mcp_service(),
+            costs=costs,
             judge=_turn_judge(),
         )
         if models is not None:
@@ -156,11 +143,16 @@ class _Builder:
             limits=self._wire_limits(),
             single_requests=self._single_requests(sessions),
         )
+
+        async def close_pool(_: web.Application) -> None:
+            await pool.aclose()
+
+        application.on_cleanup.append(close_pool)
         return Service(application, sessions, models)
 
     # --- agents ---------------------------------------------------------------------------------------------
 
-    def _runtimes(self, engines: Mapping[str, _EngineSource]) -> dict[str, AgentRuntime]:
+    def _runtimes(self, engines: Mapping[str, EngineSource]) -> dict[str, AgentRuntime]:
         none = Dispatcher(())
         agents = [(agent_of(name, agent), self._tools[name]) for name, agent in self._config.agents.items()]
         aliases = [(Agent(name, engine, bare=True), none) for name, engine in self._config.aliases.items()]
@@ -194,26 +186,28 @@ class _Builder:
                     self._problems.append(error)  # its place is a line of the script
         return scripts
 
+    def _read_prices(self) -> PriceList:
+        path = self._config.prices
+        try:
+            return PriceList.read(path)
+        except (OSError, ValueError) as error:
+            self._problems.append(self._loaded.places.error(("prices",), f"{path} is no price list: {error}"))
+            return PriceList({})
+
     def _used_engines(self) -> set[str]:
         return {agent.engine for agent in self._config.agents.values()} | set(self._config.aliases.values())
-
-    def _engine(self, name: str, models: EmbeddedModels | None) -> _EngineSource:
-        config = self._config.engines[name]
-        if isinstance(config, ScriptedConfig) or models is None:
-            script = self._scripts.get(name)
-            return _EngineSource(lambda _session_id: ScriptedEngine(script))
-        options = CascadeOptions(**config.model_dump(exclude={"type"}))
-        return _EngineSource(
-            lambda session_id: CascadeEngine(models.require(), session_id, options), lambda: models.obstacle
-        )
 
     def _prompts(self, sessions: SessionManager) -> list[str]:
         """Return the prompts that sessions with the embedded models begin with; an alias's session brings its own."""
         return [
             prompt_prefix(settings)
             for agent, settings in sessions.opening_settings()
-            if not agent.bare and isinstance(self._config.engines[agent.engine], CascadeConfig)
+            if not agent.bare and self._is_prompted(agent.engine)
         ]
+
+    def _is_prompted(self, engine: str) -> bool:
+        config = self._config.engines[engine]
+        return isinstance(config, CascadeConfig) and config.llm is None
 
     def _mcp_service(self) -> McpService | None:
         config = self._config.mcp
@@ -276,15 +270,17 @@ def agent_of(name: str, config: AgentConfig) -> Agent:
     )
 
 
-def host_settings(config: ModelsConfig) -> HostSettings:
+def host_settings(config: Config) -> HostSettings:
     """Return what the model host is told; a file of the operator's own goes before a name."""
+    models = config.models
     return HostSettings(
-        speech_to_text=str(config.stt_folder or config.stt),
-        language_model=str(config.llm_file or config.llm),
-        voice=config.voice,
-        threads=config.llm_threads,
-        slots=config.slots,
-        context_tokens=config.context_tokens,
+        speech_to_text=str(models.stt_folder or models.stt),
+        language_model=str(models.llm_file or models.llm),
+        voice=models.voice,
+        threads=models.llm_threads,
+        slots=models.slots,
+        context_tokens=models.context_tokens,
+        lanes=config.lanes_used,
         prompt_store=str(manifest.cache_dir() / "prompts"),
     )
 

@@ -9,10 +9,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
+from voice.config_engines import CascadeConfig, EngineConfig, ScriptedConfig
 from voice.config_sip import SipConfig
 from voice.config_types import ExistingFile, ExistingFolder, ModelName, Secret, Section, TlsConfig
 
 ENGINE_TYPES = ("cascade", "scripted")
+
+LANES = ("speech-to-text", "language-model", "text-to-speech")
+"""The parts of a cascade."""
 
 VOICE_ACTIVITY_MODEL = "silero-vad"
 """Listens in every session, whatever its engine; without it webrtcvad does alone."""
@@ -110,38 +114,6 @@ class ModelsConfig(Section):
     """How many conversations keep their prompt in the language model's cache, and generate, at a time."""
     context_tokens: int = Field(4096, ge=512)
     """Of each slot."""
-
-
-class CascadeConfig(Section):
-    """Speech to text, language model, text to speech, on the embedded models."""
-
-    type: Literal["cascade"]
-    temperature: float = Field(0.0, ge=0, le=2)
-    max_output_tokens: int = Field(256, ge=1)
-    """Of one answer, where the session does not set its own."""
-    partial_every_ms: int = Field(500, ge=100)
-    """New speech after which the words so far are looked at again."""
-    history_chars: int = Field(8000, ge=500)
-    """Past it the oldest turns are left out of the prompt; about four characters are a token."""
-    asks_for_missing: bool = True
-    """A value that a tool lacks is asked for by a ready question."""
-    unheard_reply: str = "Sorry, I didn't catch that."
-    """Said when there were no words in what was heard; empty: the model answers."""
-    silence_reply: str = "Are you still there?"
-    """Said when the caller has said nothing for the session's `idle_timeout_ms`; empty: the model answers."""
-    confused_reply: str = "Sorry, I didn't get that. Could you say it again?"
-    """Said when the model had no words, or spoke of its functions instead of to the caller."""
-
-
-class ScriptedConfig(Section):
-    """A declared dialogue with timing: for tests, benches and demonstrations."""
-
-    type: Literal["scripted"]
-    script: ExistingFile | None = None
-    """A YAML file; without it a built-in dialogue answers."""
-
-
-EngineConfig = Annotated[CascadeConfig | ScriptedConfig, Field(discriminator="type")]
 
 
 class SilenceTurns(Section):
@@ -263,22 +235,33 @@ class Config(Section):
     api: ApiConfig = ApiConfig()
     sip: SipConfig = SipConfig()
     log: LogConfig = LogConfig()
+    prices: ExistingFile | None = None
+    """What models cost you; null: the list that comes with the service (`voice/prices.yaml`)."""
+
+    @property
+    def lanes_used(self) -> tuple[str, ...]:
+        """The embedded models that agents and aliases need; an engine that nobody names needs nothing."""
+        used = {agent.engine for agent in self.agents.values()} | set(self.aliases.values())
+        engines = [self.engines.get(name) for name in used]
+        lanes = {lane for engine in engines if isinstance(engine, CascadeConfig) for lane in engine.lanes}
+        return tuple(lane for lane in LANES if lane in lanes)
 
     @property
     def thinks_with_models(self) -> bool:
-        """Whether an agent or an alias needs the embedded models; an engine that nobody names needs nothing."""
-        used = {agent.engine for agent in self.agents.values()} | set(self.aliases.values())
-        return any(isinstance(self.engines.get(name), CascadeConfig) for name in used)
+        """Whether sessions need any embedded model beside those that find turns."""
+        return bool(self.lanes_used)
 
     @property
     def models_used(self) -> tuple[str, ...]:
         """The models of the manifest that sessions need: those that find turns for all, the others for the cascade."""
         turns = (VOICE_ACTIVITY_MODEL, TURN_COMPLETION_MODEL)
-        if not self.thinks_with_models:
-            return turns
-        speech_to_text = () if self.models.stt_folder else (self.models.stt,)
-        language_model = () if self.models.llm_file else (self.models.llm,)
-        return (*turns, *speech_to_text, *language_model, self.models.tts)
+        models = self.models
+        names = {
+            "speech-to-text": None if models.stt_folder else models.stt,
+            "language-model": None if models.llm_file else models.llm,
+            "text-to-speech": models.tts,
+        }
+        return (*turns, *(name for lane in self.lanes_used if (name := names[lane]) is not None))
 
     @property
     def answering(self) -> str:

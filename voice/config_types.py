@@ -1,4 +1,4 @@
-"""Field types of the configuration that look around: secrets, files, names of models."""
+"""What the sections of the configuration are made of: field types that look around for secrets, files, models."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

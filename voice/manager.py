@@ -14,6 +14,7 @@ from voice.engines.port import Engine, EngineSettings
 from voice.errors import CapacityError, ContractError, EngineError, EngineUnavailable, KeyLimitReached
 from voice.ids import Ids
 from voice.metrics import Metrics, SessionMeter
+from voice.prices import CostBook, CostMeter, PriceList
 from voice.protocol import server_events as wire_events
 from voice.protocol.client_events import ClientEvent
 from voice.protocol.session_config import AudioConfig, AudioInput, AudioOutput, SessionConfig, SessionUpdateBody
@@ -80,10 +81,12 @@ class SessionManager:
         metrics: Metrics,
         mcp: McpService | None = None,
         judge: TurnJudge | None = None,
+        costs: CostBook | None = None,
     ) -> None:
         """`default` names the agent that answers when a client names none; it must be in `agents`.
 
         Without `mcp`, a client that names an MCP server is refused; without `judge`, one that asks for `semantic_vad`.
+        `costs` has the meters that the engines count by.
         """
         self._agents = dict(agents)
         self._default = self._agents[default]
@@ -92,6 +95,7 @@ class SessionManager:
         self._metrics = metrics
         self._mcp = mcp
         self._judge = judge
+        self._costs = costs or CostBook(PriceList({}))
         self._places: set[Place] = set()
         self._is_draining = False
         self._is_empty = asyncio.Event()
@@ -195,6 +199,11 @@ class SessionManager:
                 place.stop(GOING_AWAY, "The service is stopping.")
             await self._is_empty.wait()
 
+    def _note_cost(self, session_id: str, cost: CostMeter) -> None:
+        self._costs.close(session_id)
+        for model, dollars in cost.by_model.items():
+            self._metrics.cost_usd.labels(model).inc(float(dollars))
+
     def _leave(self, place: "Place", how: str) -> None:
         if place in self._places:
             self._places.discard(place)
@@ -227,10 +236,10 @@ class Place:
         else:
             self.release()
 
-    def receive(self, event: ClientEvent) -> None:
+    async def receive(self, event: ClientEvent) -> None:
         """Take an event of a sideband (contract 2.1); dropped where no session runs."""
         if self._runner is not None:
-            self._runner.receive(event)
+            await self._runner.receive(event)
 
     def release(self) -> None:
         """Give the place back unused."""
@@ -243,6 +252,7 @@ class Place:
             return
         log = _log.bind(session=self.session_id, agent=self._runtime.agent.name, key=self.key_id)
         how, started_s = "failed", time.monotonic()
+        cost = self._manager._costs.open(self.session_id)
         try:
             self._runner = self._make_runner(transport)
             log.info("session started")
@@ -256,7 +266,8 @@ class Place:
             await transport.aclose(INTERNAL_ERROR, "The server had an error.")
         finally:
             self._manager._leave(self, how)
-            log.info("session ended", how=how, duration_s=round(time.monotonic() - started_s, 1))
+            self._manager._note_cost(self.session_id, cost)
+            log.info("session ended", how=how, duration_s=round(time.monotonic() - started_s, 1), **cost.summary())
 
     async def _refuse(self, transport: Transport, error: EngineError) -> None:
         body = wire_events.ErrorBody(type="server_error", code=error.code, message=error.message)

@@ -15,18 +15,24 @@ from typing import Any, TypeVar, TypeVarTuple
 
 import structlog
 
-from voice.activity import ActivityService
+from voice.activity import MAX_WAITING_SAMPLES, ActivityService
 from voice.engines.port import AudioDelta, Engine, EngineDone, ResponseRequest, TranscriptDone, TranscriptionRequest
 from voice.errors import EngineError, EngineProtocolError
 from voice.metrics import SessionMeter
 from voice.protocol.client_events import ClientEvent
 from voice.session import effects as do
+from voice.session.appends import slices
 from voice.session.session import Session
 from voice.tooling import RemoteTools, ServiceTools, ToolContext, ToolResult
 from voice.transport import Transport
 from voice.turn_judge import TurnJudge
 
 _log = structlog.get_logger(__name__)
+
+_UNJUDGED_SAMPLES = MAX_WAITING_SAMPLES // 2
+"""Audio that may wait for voice activity before a client that sends faster than it speaks has to wait as well."""
+
+_JUDGING_S = 0.01
 
 _Event = TypeVar("_Event")
 _Input = TypeVarTuple("_Input")
@@ -107,12 +113,12 @@ class Runner:
             self._close_code, self._close_reason = code, reason
             self._over.set()
 
-    def receive(self, event: ClientEvent) -> None:
+    async def receive(self, event: ClientEvent) -> None:
         """Take a client event from aside, between two of the transport's own."""
-        if self._group is None or self._over.is_set():
+        if self._group is None:
             return
         try:
-            self._step(self._session.receive_client_event, event)
+            await self._take(event)
         except Exception as error:  # noqa: BLE001 - raised again by `run`
             self._fail(error)
 
@@ -120,8 +126,20 @@ class Runner:
 
     async def _read_events(self) -> None:
         async for event in self._transport.client_events():
-            self._step(self._session.receive_client_event, event)
+            await self._take(event)
         self.stop()
+
+    async def _take(self, event: ClientEvent) -> None:
+        """Give the session a client's event; a long append in slices, between which everything else goes on."""
+        is_pcm = self._session.config.audio.input.format.type == "audio/pcm"
+        for part in slices(event, is_pcm=is_pcm):
+            if self._over.is_set():
+                return
+            self._step(self._session.receive_client_event, part)
+            if part is not event:
+                await asyncio.sleep(0)
+                while self._voice.waiting_samples > _UNJUDGED_SAMPLES:  # noqa: ASYNC110 - a reset ends it unheard
+                    await asyncio.sleep(_JUDGING_S)
 
     async def _read_frames(self) -> None:
         async for frame in self._transport.frames():

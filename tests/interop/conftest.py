@@ -253,7 +253,7 @@ def hold() -> Hold:
 
 @pytest.fixture(scope="session")
 def keyed() -> Iterator[ServiceProcess]:
-    """The scripted service behind a key."""
-    keys = {"VOICE__SERVER__KEYS": '["right-key"]'}
+    """The scripted service behind keys of two callers."""
+    keys = {"VOICE__SERVER__KEYS": '["right-key", "other-key"]'}
     with ServiceProcess("--config", str(DATA / "config.yaml"), environment=keys, ready_timeout_s=30) as service:
         yield service

@@ -1,17 +1,24 @@
 """What the SIP tests share: text to wire format, an INVITE to start from, and a desk that takes a call."""
 
 from collections.abc import Callable
+from ipaddress import ip_network
+from typing import Any
 
 import pytest
 
+from sip.call import IncomingCall
 from sip.call_effects import CallEffect, CallEnded, MediaChanged, Respond, SendRequest
 from sip.call_machine import CalleeCall
 from sip.dialog_call import CallSettings
-from sip.media import LocalMedia
-from sip.message import Request, Response
+from sip.flow import Hop
+from sip.gate import Gate
+from sip.media import Agreement, LocalMedia
+from sip.message import Message, Rejection, Request, Response
 from sip.parser import parse_datagram
 from sip.server_transaction import ServerTransaction
 from sip.session_timer import TimerPolicy
+from sip.trunk import Trunk, TrunkTable
+from sip.user_agent import AgentSettings, Clocks, UserAgent
 
 Wire = Callable[..., bytes]
 MakeRequest = Callable[..., Request]
@@ -173,3 +180,118 @@ def make_desk(make_request: MakeRequest) -> Callable[..., Desk]:
 def desk(make_desk: Callable[..., Desk]) -> Desk:
     """A call that has just come in."""
     return make_desk()
+
+
+class Link:
+    """A flow that keeps what is sent."""
+
+    def __init__(self, transport: str = "UDP", remote: tuple[str, int] = ("198.51.100.20", 5060)) -> None:
+        self.transport = transport
+        self.remote = remote
+        self.local = ("203.0.113.7", 5061 if transport == "TLS" else 5060)
+        self.is_open = True
+        self.sent: list[Any] = []
+        self.others: dict[int, Link] = {}
+
+    def send(self, data: bytes) -> bool:
+        message = parse_datagram(data)
+        assert not isinstance(message, Rejection), message
+        if self.is_open:
+            self.sent.append(message)
+        return self.is_open
+
+    def toward(self, port: int) -> "Link":
+        if port == self.remote[1] or self.transport != "UDP":
+            return self
+        return self.others.setdefault(port, Link(self.transport, (self.remote[0], port)))
+
+    @property
+    def statuses(self) -> list[int]:
+        return [message.status for message in self.sent if isinstance(message, Response)]
+
+    @property
+    def methods(self) -> list[str]:
+        return [message.method for message in self.sent if isinstance(message, Request)]
+
+
+class Tape:
+    """A listener that writes down what it is told, and answers at once if it shall."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def ringing(self, status: int) -> None:
+        self.told.append(status)
+
+    def media_changed(self, agreement: Agreement) -> None:
+        self.told.append(agreement)
+
+    def confirmed(self) -> None:
+        self.told.append("confirmed")
+
+    def info_arrived(self, content_type: str, body: bytes) -> None:
+        self.told.append((content_type, body))
+
+    def ended(self, ended: CallEnded) -> None:
+        self.told.append(ended.reason)
+
+
+CARRIER = Trunk("carrier", (ip_network("198.51.100.0/24"),))
+
+
+class Switchboard:
+    """A user agent with links instead of sockets, an application that listens, and a clock to set."""
+
+    def __init__(self, trunks: tuple[Trunk, ...], settings: AgentSettings) -> None:
+        self.now = 0.0
+        self.link = Link()
+        self.opened: list[tuple[Hop, Link]] = []
+        self.arrived: list[IncomingCall] = []
+        self.tapes: list[Tape] = []
+        self.gate = Gate(TrunkTable(trunks))
+        clocks = Clocks(lambda: self.now, lambda: 1_700_000_000.0 + self.now)
+        self.agent = UserAgent(settings, self.gate, self, self, clocks)
+
+    def call_arrived(self, call: IncomingCall) -> None:
+        self.arrived.append(call)
+        self.tapes.append(Tape())
+        call.listen(self.tapes[-1])
+
+    def open(self, hop: Hop) -> Link:
+        self.opened.append((hop, Link(hop.transport, (hop.host, hop.port))))
+        return self.opened[-1][1]
+
+    def receive(self, message: Message | str, link: Link | None = None, body: bytes = b"") -> list[Any]:
+        """Let a message come; return what was sent by the same link since."""
+        link = link or self.link
+        before = len(link.sent)
+        data = to_wire(message, body) if isinstance(message, str) else message.encode()
+        self.agent.receive(parse_datagram(data), link)
+        return link.sent[before:]
+
+    def pass_time(self, until: float) -> None:
+        """Let every timer run in its order."""
+        while (due := self.agent.next_deadline()) is not None and due <= until:
+            self.now = max(self.now, due)
+            self.agent.handle_timer()
+        self.now = until
+
+    @property
+    def call(self) -> IncomingCall:
+        return self.arrived[-1]
+
+    @property
+    def told(self) -> list[object]:
+        return self.tapes[-1].told
+
+
+@pytest.fixture
+def make_switchboard() -> Callable[..., Switchboard]:
+    """Make a switchboard: `trunks`, then fields of AgentSettings."""
+    return lambda trunks=(CARRIER,), **named: Switchboard(trunks, AgentSettings(**named))
+
+
+@pytest.fixture
+def switchboard(make_switchboard: Callable[..., Switchboard]) -> Switchboard:
+    """A user agent that takes calls of 198.51.100.0/24."""
+    return make_switchboard()

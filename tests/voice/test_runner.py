@@ -354,15 +354,15 @@ async def test_a_fault_in_a_verdict_on_voice_ends_that_session_too(transport, mo
 async def test_a_sideband_steers_a_session_between_the_clients_own_events(transport):
     manager = make_manager(FakeEngine(hello))
     place = manager.admit(manager.resolve(None))
-    place.receive(decode_client_event(CREATE))
+    await place.receive(decode_client_event(CREATE))
     session = asyncio.create_task(place.run(transport))
     await transport.until("session.created")
     assert "response.created" not in [event.type for event in transport.sent]
-    place.receive(decode_client_event(CREATE))
+    await place.receive(decode_client_event(CREATE))
     await transport.until("response.done")
     transport.hang_up()
     await session
-    place.receive(decode_client_event(CREATE))
+    await place.receive(decode_client_event(CREATE))
 
 
 async def test_the_manager_admits_no_more_than_it_may():

@@ -6,7 +6,7 @@
 | POST /v1/realtime/client_secrets | yes | a secret that opens sessions (`client_secrets.py`) |
 | POST /v1/realtime/calls    | yes | an SDP answer; a session over WebRTC (`webrtc.py`) |
 | POST /v1/realtime          | yes | the same, under its old name |
-| POST /v1/realtime/calls/{id}/hangup | yes | nothing; the session ends |
+| POST /v1/realtime/calls/{id}/… | yes | nothing; what becomes of a call (`call_control.py`) |
 | GET /v1/models[/{id}]      | yes | who may be named by `?model=` |
 | POST /v1/audio/…, /v1/chat/completions, /v1/responses | yes | one request outside sessions (`audio.py`, `chat.py`) |
 | GET /healthz               | no  | 200 while the process lives |
@@ -24,6 +24,7 @@ from prometheus_client import CollectorRegistry
 
 from transports.http.audio import Audio
 from transports.http.auth import KeyRing, authenticate
+from transports.http.call_control import CallControl
 from transports.http.calls import Calls
 from transports.http.chat import Chat
 from transports.http.client_secrets import ClientSecrets
@@ -62,7 +63,7 @@ def build_app(
     realtime = Realtime(sessions, keys, limits or WebSocketLimits(), traffic, secrets, calls)
     media = WebRtcCalls(sessions, keys, secrets, calls, webrtc or WebRtcSettings())
     service = _Service(sessions, keys, registry)
-    control = _Control(sessions, keys, secrets, calls)
+    control = _Control(sessions, keys, secrets)
     app = web.Application(middlewares=[guard(loopback_only=not keys.required)])
     app.on_response_prepare.append(add_headers)
     app.on_response_prepare.append(add_cors_headers)
@@ -76,7 +77,7 @@ def build_app(
             web.post("/v1/realtime/client_secrets", control.mint_secret),
             web.post("/v1/realtime/calls", media.create),
             *(web.options(path, preflight) for path in ("/v1/realtime", "/v1/realtime/calls{_:.*}")),
-            web.post("/v1/realtime/calls/{call_id}/hangup", control.hang_up),
+            *CallControl(keys, calls).routes(),
             web.get("/v1/models", service.models),
             web.get("/v1/models/{id:.+}", service.model),
             web.get("/healthz", service.health),
@@ -103,11 +104,10 @@ def _single_request_routes(requests: SingleRequests, keys: KeyRing) -> list[web.
 class _Control:
     """What a key may do about sessions besides opening them."""
 
-    def __init__(self, sessions: Sessions, keys: KeyRing, secrets: ClientSecrets, calls: Calls) -> None:
+    def __init__(self, sessions: Sessions, keys: KeyRing, secrets: ClientSecrets) -> None:
         self._sessions = sessions
         self._keys = keys
         self._secrets = secrets
-        self._calls = calls
 
     async def mint_secret(self, request: web.Request) -> web.Response:
         """Make a client secret (contract 1.2)."""
@@ -120,14 +120,6 @@ class _Control:
             asked.session, key_id=key_id, lifetime_s=asked.expires_after.seconds, size_bytes=len(body)
         )
         return web.json_response({"value": value, "expires_at": secret.expires_at, "session": session})
-
-    async def hang_up(self, request: web.Request) -> web.Response:
-        """End a live session of the same key (contract 1.4)."""
-        key_id = authenticate(request, self._keys)
-        self._calls.find(request.match_info["call_id"], key_id, joinable=False).place.stop(
-            1000, "The call was hung up."
-        )
-        return web.Response()
 
 
 class _Service:

@@ -16,7 +16,7 @@ class Place(Protocol):
         """Hold the session over `transport`; return when it has ended and the transport is closed."""
         ...
 
-    def receive(self, event: ClientEvent) -> None:
+    async def receive(self, event: ClientEvent) -> None:
         """Take an event of a sideband; dropped where no session runs."""
         ...
 

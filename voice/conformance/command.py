@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -100,9 +101,9 @@ def conformance(
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     sentence = find_speech(speech)
-    with _service(url) as address:
+    with _service(url, key) as (address, its_key):
         settings = Settings(speech=sentence, timeout_s=timeout_s, mcp_url=mcp)
-        target = Target(address, model, key, settings)
+        target = Target(address, model, its_key, settings)
         report = asyncio.run(check(Run(target, flows, at_once, folder, mcp), Console(stderr=True)))
     report.notes += _notes(sentence)
     if as_json:
@@ -165,10 +166,15 @@ def _notes(speech: Recording | None) -> list[str]:
 
 
 @contextmanager
-def _service(url: str | None) -> Iterator[str]:
-    """Give the address: the one named, or that of a scripted service which is stopped afterwards."""
+def _service(url: str | None, key: str | None) -> Iterator[tuple[str, str | None]]:
+    """Give the address and the key: those named, or of a scripted service that is stopped afterwards.
+
+    Ours wants a key, so that what is refused to those without one is seen.
+    """
     if url is not None:
-        yield url
+        yield url, key
         return
-    with ServiceProcess("--config", str(OWN_CONFIG)) as service:
-        yield service.url
+    key = secrets.token_urlsafe()
+    keys = {"VOICE__SERVER__KEYS": json.dumps([key])}
+    with ServiceProcess("--config", str(OWN_CONFIG), environment=keys) as service:
+        yield service.url, key

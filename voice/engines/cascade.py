@@ -37,7 +37,7 @@ from voice.engines.stable_prefix import stable_prefix
 from voice.engines.utterance import Hearing, Utterance
 from voice.errors import EngineError
 from voice.ids import Ids
-from voice.session.items import AudioPart, Message
+from voice.session.items import Message
 
 __all__ = ["CascadeEngine", "CascadeOptions"]
 
@@ -63,9 +63,9 @@ class CascadeEngine:
         """Prefill or listening: one thing at a time, and never while a response is being made."""
         self._responding = 0
         self._context: str | None = None
+        """The prompt up to the caller's next turn, where it is known."""
         self._is_cached = True
         self._is_closed = False
-        """The prompt up to the caller's next turn, where it is known."""
         self._partial = ("", "", 0)
         """Item, its words so far, and how many samples they cover."""
 
@@ -79,12 +79,13 @@ class CascadeEngine:
         self.configure(settings)
 
     def configure(self, settings: EngineSettings) -> None:
-        """Take new settings. The prefix is prefilled once they have not changed for 20 ms."""
+        """Take new settings. A prefix worth it is prefilled once they have not changed for 20 ms."""
         changed = prefix(settings) != prefix(self._settings) or self._context is None
         self._settings = settings
         if changed and not self._responding:
             self._context = prefix(settings)
-            self._start(partial(self._prefill, self._context))
+            if settings.instructions or settings.tools:
+                self._start(partial(self._prefill, self._context))
 
     def hear(self, item_id: str, frame: AudioFrame) -> None:
         """Take more of an utterance; look at its words from time to time."""
@@ -146,7 +147,7 @@ class CascadeEngine:
         if request.say is not None:
             events = answer.say(request.say)
         else:
-            transcripts = await self._transcripts(request)
+            transcripts = await self._hearing.transcripts(request.items)
             ready, plan = self._plan(request, transcripts)
             prompt = build_prompt(
                 request.settings, request.items, transcripts=transcripts, limit_chars=self._options.history_chars
@@ -166,22 +167,8 @@ class CascadeEngine:
         plan = route(request.settings, request.items, transcripts, asks=self._options.asks_for_missing)
         last = request.items[-1] if request.items else None
         if isinstance(last, Message) and last.role == "user" and not words_of(last, transcripts):
-            return self._options.silence_reply if _is_silence(last) else self._options.unheard_reply, plan
+            return self._options.silence_reply if last.is_silence else self._options.unheard_reply, plan
         return plan.question, plan
-
-    async def _transcripts(self, request: ResponseRequest) -> dict[str, str]:
-        """Return the words of the user items that have none of their own."""
-        found: dict[str, str] = {}
-        for item in request.items:
-            if not isinstance(item, Message) or item.role != "user" or item.text:
-                continue
-            pcm = b"".join(part.pcm for part in item.parts if isinstance(part, AudioPart))
-            known = self._hearing.transcript(item.id)
-            if pcm and (known is None or item is request.items[-1]):
-                known = await self._hearing.final(item.id, pcm)
-            if known:
-                found[item.id] = known
-        return found
 
     def _slot(self, request: ResponseRequest) -> str:
         """An answer beside the conversation must not push the conversation out of its cache."""
@@ -214,10 +201,6 @@ class CascadeEngine:
         if self._background is not None:
             self._background.cancel()
             self._background = None
-
-
-def _is_silence(item: Message) -> bool:
-    return any(isinstance(part, AudioPart) and part.is_silence for part in item.parts)
 
 
 async def _quietly(work: Work, session_id: str) -> None:

@@ -1,16 +1,13 @@
 """Lets the language model think in a task of its own, so that speaking one clause and thinking of the next overlap."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from voice.engines.ahead import ahead
 from voice.engines.clauses import ClauseCutter
 from voice.engines.model_port import Finished
 from voice.engines.speakable import SpokenFilter
-
-_AHEAD_CLAUSES = 4
-"""How far thinking may be ahead of speaking; beyond it the model waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +48,9 @@ async def think(
     the generation before this returns.
     Raises: what the generation raises.
     """
-    queue: asyncio.Queue[Thought | Exception] = asyncio.Queue(_AHEAD_CLAUSES)
-    task = asyncio.create_task(_run(_thoughts(pieces, early, determined), queue), name="think")
-    try:
-        while True:
-            thought = await queue.get()
-            if isinstance(thought, Exception):
-                raise thought
+    async with aclosing(ahead(_thoughts(pieces, early, determined))) as thoughts:
+        async for thought in thoughts:
             yield thought
-            if isinstance(thought, End):
-                return
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
-
-
-async def _run(source: AsyncGenerator[Thought, None], queue: asyncio.Queue[Thought | Exception]) -> None:
-    try:
-        async with aclosing(source) as thoughts:
-            async for thought in thoughts:
-                await queue.put(thought)
-    except Exception as error:  # noqa: BLE001 -- raised again by `think`, in the task that asked
-        await queue.put(error)
 
 
 async def _thoughts(

@@ -6,6 +6,7 @@ hear ──► 16 kHz ──► partial … partial … ──► stable words �
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from voice.audio.frames import CORE_RATE_HZ, HEARING_RATE_HZ, SAMPLE_BYTES, AudioFrame
 from voice.audio.resample import Resampler
 from voice.engines.model_port import Models
+from voice.session.items import AudioPart, Item, Message
 
 MAX_UTTERANCE_S = 120
 """Of a longer utterance the beginning is forgotten."""
@@ -27,6 +29,7 @@ _SILENCE_FLOOR = 60.0
 _PAUSE_SAMPLES = HEARING_RATE_HZ // 10
 _FILTER_TAIL_SAMPLES = HEARING_RATE_HZ * 3 // 1000
 """So long the resampler still gives what came before."""
+_INLINE_BYTES = 10 * CORE_RATE_HZ * SAMPLE_BYTES
 _KEPT_UTTERANCES = 4
 _KEPT_TRANSCRIPTS = 64
 
@@ -102,6 +105,20 @@ class Hearing:
         """Return the words of an item that was transcribed before."""
         return self._transcripts.get(item_id)
 
+    async def transcripts(self, items: Sequence[Item]) -> dict[str, str]:
+        """Return the words of the user items that have none of their own. Raises: EngineError."""
+        found: dict[str, str] = {}
+        for item in items:
+            if not isinstance(item, Message) or item.role != "user" or item.text:
+                continue
+            pcm = b"".join(part.pcm for part in item.parts if isinstance(part, AudioPart))
+            known = self.transcript(item.id)
+            if pcm and (known is None or item is items[-1]):
+                known = await self.final(item.id, pcm)
+            if known:
+                found[item.id] = known
+        return found
+
     async def partial(self, utterance: Utterance) -> str:
         """Return the words so far; may be empty when the models have more urgent things to do."""
         while utterance.samples - utterance.settled_samples > SEGMENT_S * HEARING_RATE_HZ:
@@ -121,7 +138,8 @@ class Hearing:
         waits for any more is cancelled. Raises: EngineError.
         """
         wanted = len(pcm_24k) // SAMPLE_BYTES * HEARING_RATE_HZ // CORE_RATE_HZ
-        utterance = self._heard(item_id, pcm_24k, wanted)
+        whole = await _converted(pcm_24k) if self._is_cut_short(item_id, wanted) else b""
+        utterance = self._heard(item_id, whole, wanted)
         final = utterance.final
         if final is None and self._partial_holds(utterance, wanted):
             return self._keep(item_id, utterance.partial)
@@ -138,20 +156,20 @@ class Hearing:
             self._transcripts.popitem(last=False)
         return text
 
-    def _heard(self, item_id: str, pcm_24k: bytes, wanted: int) -> Utterance:
-        """Return the item's utterance as it was heard, or make it of its audio (push to talk, a client's own item)."""
+    def _is_cut_short(self, item_id: str, wanted: int) -> bool:
+        """Tell whether less was heard of an item than there is: push to talk, a client's own item, a very long turn."""
         utterance = self._utterances.get(item_id)
         # The resampler holds back less than a millisecond; a turn may end up to a frame before what was heard.
-        if utterance is None or utterance.samples < wanted - HEARING_RATE_HZ // 50:
-            final = utterance.final if utterance else None
-            whole = self.hear(item_id, AudioFrame(b"", CORE_RATE_HZ)) if utterance is None else utterance
-            whole.pcm, whole.resampler = bytearray(), Resampler(CORE_RATE_HZ, HEARING_RATE_HZ)
-            whole.settled, whole.settled_samples = [], 0
-            whole.partial, whole.partial_samples = "", 0
-            # In pieces: `push` keeps the last two minutes, and all of a longer turn is wanted here.
-            whole.pcm += whole.resampler.process(pcm_24k) + whole.resampler.flush()
-            whole.final = final
-            return whole
+        return utterance is None or utterance.samples < wanted - HEARING_RATE_HZ // 50
+
+    def _heard(self, item_id: str, whole: bytes, wanted: int) -> Utterance:
+        """Return the item's utterance as it was heard, or make it of `whole`, all of its audio at 16 kHz."""
+        utterance = self.hear(item_id, AudioFrame(b"", CORE_RATE_HZ))
+        if self._is_cut_short(item_id, wanted):  # another who asked may have made it meanwhile
+            # Not by `push`, which keeps the last two minutes: all of a longer turn is wanted here.
+            utterance.pcm, utterance.resampler = bytearray(whole), Resampler(CORE_RATE_HZ, HEARING_RATE_HZ)
+            utterance.settled, utterance.settled_samples = [], 0
+            utterance.partial, utterance.partial_samples = "", 0
         return utterance
 
     def _partial_holds(self, utterance: Utterance, wanted: int) -> bool:
@@ -188,6 +206,16 @@ class Hearing:
         utterance = self._utterances.pop(item_id, None)
         if utterance is not None and utterance.final is not None and utterance.final.waiting == 0:
             utterance.final.task.cancel()
+
+
+async def _converted(pcm_24k: bytes) -> bytes:
+    """Return audio at 16 kHz; a quarter of an hour takes 200 ms, so long runs are a thread's work."""
+
+    def convert() -> bytes:
+        resampler = Resampler(CORE_RATE_HZ, HEARING_RATE_HZ)
+        return resampler.process(pcm_24k) + resampler.flush()
+
+    return convert() if len(pcm_24k) <= _INLINE_BYTES else await asyncio.to_thread(convert)
 
 
 async def _shared(final: _Final) -> str:

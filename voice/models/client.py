@@ -249,11 +249,13 @@ class ModelHost:
     def _find_models(self) -> Load:
         if self._settings.scripted is not None:
             return Load(self._settings)
-        find("hibari")
+        settings, lanes = self._settings, self._settings.lanes
+        if "text-to-speech" in lanes:
+            find("hibari")
         return Load(
-            self._settings,
-            speech_to_text=str(find(self._settings.speech_to_text)),
-            language_model=str(find(self._settings.language_model)),
+            settings,
+            speech_to_text=str(find(settings.speech_to_text)) if "speech-to-text" in lanes else "",
+            language_model=str(find(settings.language_model)) if "language-model" in lanes else "",
         )
 
     async def _spawn(self, load: Load) -> None:

@@ -28,12 +28,13 @@ from voice.models.wire import (
     Load,
     Loaded,
     Release,
+    Request,
     ToHost,
     Unpacker,
     decode_to_host,
     pack,
 )
-from voice.models.workers import LANES, Worker, load_worker
+from voice.models.workers import Worker, load_worker
 
 _READ_BYTES = 1 << 18
 
@@ -74,11 +75,19 @@ class Host:
                 for worker in self._workers.values():
                     worker.release(message.session)
             case _:
-                self._lanes[lane_of(message)].accept(message)
+                self._accept(message)
+
+    def _accept(self, request: Request) -> None:
+        lane = self._lanes.get(lane_of(request))
+        if lane is None:
+            self._send(Failed(request.id, f"No {lane_of(request)} model is loaded here."))
+        else:
+            lane.accept(request)
 
     def _load(self, load: Load) -> None:
-        """Load the three models at the same time, then answer Loaded or Failed."""
+        """Load the models at the same time, then answer Loaded or Failed."""
         seconds: dict[str, float] = {}
+        lanes = load.settings.lanes
 
         def one(lane: str) -> Worker:
             started = time.monotonic()
@@ -87,15 +96,15 @@ class Host:
             return worker
 
         try:
-            with ThreadPoolExecutor(len(LANES)) as pool:
-                self._workers = dict(zip(LANES, pool.map(one, LANES), strict=True))
+            with ThreadPoolExecutor(len(lanes)) as pool:
+                self._workers = dict(zip(lanes, pool.map(one, lanes), strict=True))
         except EngineError as error:
             self._send(Failed(0, error.message))
             return
         except Exception as error:  # noqa: BLE001 - the runtimes raise anything for a broken file; the parent is told
             self._send(Failed(0, f"The models cannot be loaded: {error}"))
             return
-        for lane in LANES:
+        for lane in lanes:
             workers = load.settings.slots if lane == "language-model" else 1
             self._lanes[lane] = Lane(
                 lane, self._workers[lane].work, self._send, workers=workers, limit=load.settings.queue_limit

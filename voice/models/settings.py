@@ -51,6 +51,8 @@ class HostSettings:
     nice: int = 5
     """Added to the niceness of the host, so that the media process keeps its time."""
     load_timeout_s: float = 120.0
+    lanes: tuple[str, ...] = ("speech-to-text", "language-model", "text-to-speech")
+    """Which of the models are loaded: where another server thinks, 650 MB need not be held for it."""
     scripted: ScriptedModels | None = None
     """Set: no real model is loaded."""
     prompt_store: str = ""

@@ -15,7 +15,6 @@ from voice.models.wire import Done, FromHost, Generate, Load, Piece, Prefill, Re
 
 Send = Callable[[FromHost], None]
 Stopped = Callable[[], bool]
-LANES = ("speech-to-text", "language-model", "text-to-speech")
 
 
 class Worker(Protocol):

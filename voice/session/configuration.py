@@ -13,9 +13,16 @@ def reconfigured(
     voice_is_fixed: bool,
     serves_mcp: bool,
     serves_semantic_vad: bool = True,
+    is_responding: bool = False,
 ) -> SessionConfig:
     """Return the configuration after an update. Raises: ContractError, and then nothing has changed."""
+    before = config
     config = merge(config, update, voice_is_fixed=voice_is_fixed)
+    if is_responding and config.audio.output.speed != before.audio.output.speed:
+        raise ContractError(
+            "Cannot update the speed while a response is in progress. Wait until the response is finished.",
+            param="session.audio.output.speed",
+        )
     check_servers(config.tools, "session.tools", served=serves_mcp)
     if isinstance(config.audio.input.turn_detection, SemanticVad) and not serves_semantic_vad:
         raise ContractError(

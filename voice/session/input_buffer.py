@@ -6,10 +6,14 @@
 The clock counts every sample ever written in the session (contract 4.2: `audio_start_ms` counts from there).
 """
 
+from collections import deque
+
 from voice.audio.frames import CORE_RATE_HZ, SAMPLE_BYTES
 
 MINIMUM_COMMIT_MS = 100
 """Contract 2.4."""
+
+_BLOCK_BYTES = 64 * 1024
 
 
 def to_ms(samples: int) -> int:
@@ -23,11 +27,16 @@ def to_samples(milliseconds: float) -> int:
 
 
 class InputBuffer:
-    """A window on the stream of input audio. Full: the oldest is dropped and counted (design §5)."""
+    """A window on the stream of input audio. Full: the oldest is dropped and counted (design §5).
+
+    Kept in blocks: one run of bytes that grows to a quarter of an hour is moved now and then, 40 MB at once.
+    """
 
     def __init__(self, capacity_s: float = 900.0) -> None:
         """`capacity_s` bounds what a push-to-talk client can pile up before it commits."""
-        self._pcm = bytearray()
+        self._blocks: deque[bytearray] = deque()
+        self._skipped_bytes = 0  # of the first block
+        self._kept_bytes = 0
         self._capacity_bytes = to_samples(capacity_s * 1000) * SAMPLE_BYTES
         self.start = 0
         self.dropped_samples = 0
@@ -35,33 +44,47 @@ class InputBuffer:
     @property
     def end(self) -> int:
         """The session's audio clock: samples written so far."""
-        return self.start + len(self._pcm) // SAMPLE_BYTES
+        return self.start + self._kept_bytes // SAMPLE_BYTES
 
     @property
     def duration_ms(self) -> float:
         """Length of what is kept."""
-        return len(self._pcm) // SAMPLE_BYTES * 1000 / CORE_RATE_HZ
+        return self._kept_bytes // SAMPLE_BYTES * 1000 / CORE_RATE_HZ
 
     def append(self, pcm: bytes) -> None:
         """Write 24 kHz PCM behind what is there."""
-        self._pcm += pcm
-        excess = len(self._pcm) - self._capacity_bytes
+        if self._blocks and len(self._blocks[-1]) < _BLOCK_BYTES:
+            self._blocks[-1] += pcm
+        else:
+            self._blocks.append(bytearray(pcm))
+        self._kept_bytes += len(pcm)
+        excess = self._kept_bytes - self._capacity_bytes
         if excess > 0:
             self.dropped_samples += excess // SAMPLE_BYTES
             self.drop_until(self.start + excess // SAMPLE_BYTES)
 
     def read(self, start: int, end: int) -> bytes:
         """Return the PCM between two clock positions, as far as it is still kept."""
-        first = max(start - self.start, 0) * SAMPLE_BYTES
-        last = max(end - self.start, 0) * SAMPLE_BYTES
-        return bytes(self._pcm[first:last])
+        first = self._skipped_bytes + max(start - self.start, 0) * SAMPLE_BYTES
+        last = self._skipped_bytes + max(end - self.start, 0) * SAMPLE_BYTES
+        found: list[memoryview] = []
+        at = 0
+        for block in self._blocks:
+            if at >= last:
+                break
+            if at + len(block) > first:
+                found.append(memoryview(block)[max(first - at, 0) : last - at])
+            at += len(block)
+        return b"".join(found)
 
     def drop_until(self, sample: int) -> None:
         """Forget everything before that clock position."""
-        count = min(max(sample - self.start, 0), len(self._pcm) // SAMPLE_BYTES)
-        if count:
-            del self._pcm[: count * SAMPLE_BYTES]
-            self.start += count
+        count = min(max(sample - self.start, 0), self._kept_bytes // SAMPLE_BYTES)
+        self.start += count
+        self._kept_bytes -= count * SAMPLE_BYTES
+        self._skipped_bytes += count * SAMPLE_BYTES
+        while self._blocks and self._skipped_bytes >= len(self._blocks[0]):
+            self._skipped_bytes -= len(self._blocks.popleft())
 
     def clear(self) -> None:
         """Forget everything; the clock goes on."""

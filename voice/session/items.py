@@ -75,6 +75,11 @@ class Message:
         ]
         return " ".join(words for words in said if words)
 
+    @property
+    def is_silence(self) -> bool:
+        """True for the turn of a caller who has said nothing for long."""
+        return any(isinstance(part, AudioPart) and part.is_silence for part in self.parts)
+
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:

@@ -234,6 +234,7 @@ class Session:
             voice_is_fixed=self._core.agent_has_spoken,
             serves_mcp=self._core.traits.serves_mcp,
             serves_semantic_vad=self._core.traits.serves_semantic_vad,
+            is_responding=self._responder.active is not None,
         )
         self._core.config = config
         self._hear(self._conditioner.configure(config.audio.input.noise_reduction))

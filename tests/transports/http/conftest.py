@@ -58,7 +58,7 @@ class FakePlace:
         finally:
             self.release()
 
-    def receive(self, event: ClientEvent) -> None:
+    async def receive(self, event: ClientEvent) -> None:
         self._sessions.steer(event)
 
     def stop(self, code: int, reason: str) -> None:

@@ -116,6 +116,18 @@ async def test_hanging_up_ends_a_session_of_the_same_key(locked: Any) -> None:
         assert answer.status == 404
 
 
+@pytest.mark.parametrize(("action", "status"), [("accept", 409), ("reject", 409), ("refer", 400)])
+async def test_what_only_a_call_that_rings_or_a_phone_can_do_leaves_a_session_alone(
+    locked: Any, action: str, status: int
+) -> None:
+    primary, call_id = await begin(locked)
+    for headers, id, expected in ((KIOSK, call_id, status), (OPS, call_id, 404), (KIOSK, "rtc_nobody", 404)):
+        async with locked.client.post(f"/v1/realtime/calls/{id}/{action}", headers=headers) as answer:
+            assert answer.status == expected
+    assert locked.sessions.stopped == []
+    await primary.close()
+
+
 @pytest.mark.parametrize("query", ["?call_id=rtc_local_0&model=receptionist", "?call_id="])
 async def test_an_unknown_call_takes_no_place(service: Any, query: str) -> None:
     async with service.client.get(f"/v1/realtime{query}", headers={"Upgrade": "websocket"}) as answer:

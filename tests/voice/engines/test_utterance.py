@@ -20,6 +20,12 @@ async def test_all_who_ask_at_the_same_time_share_one_transcription(models: Fake
     assert len(models.transcribed) == 1
 
 
+async def test_of_long_speech_that_was_not_heard_there_is_one_transcription_too(models: FakeModels) -> None:
+    hearing, pcm = Hearing(models, "s"), loud(12_000)
+    assert await asyncio.gather(*(hearing.final("i", pcm) for _ in range(3))) == ["hello there"] * 3
+    assert len(models.transcribed) == 1
+
+
 async def test_one_who_leaves_does_not_take_it_from_the_others(models: FakeModels) -> None:
     hearing, pcm = Hearing(models, "s"), loud(500)
     leaving, staying = (asyncio.ensure_future(hearing.final("i", pcm)) for _ in range(2))

@@ -1,16 +1,27 @@
 """Anything in any order: client events, audio, verdicts, engine events, failures, tools. The grammar holds throughout.
 
-`SESSION_STEPS` in the environment asks for more steps than the everyday run takes.
+`SESSION_STEPS` in the environment asks for more steps than the everyday run takes, `SESSION_SEED` for a run that was;
+the seed is printed.
 """
 
 import base64
 import json
 import os
+import random
+import sys
 from typing import Any
 
 import hypothesis.strategies as st
-from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+import pytest
+from hypothesis import HealthCheck, seed, settings
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from voice.audio.frames import CORE_RATE_HZ, AudioFrame
 from voice.conformance.grammar import Grammar
@@ -36,6 +47,7 @@ from voice.tooling import RemoteListing, RemoteTool, ToolResult, ToolSpec
 WINDOW = 768
 STEPS = int(os.environ.get("SESSION_STEPS", "1500"))
 STEPS_PER_EXAMPLE = 60
+SEED = int(os.environ.get("SESSION_SEED", random.randrange(2**32)))
 CLIENT_TOOL = {"type": "function", "name": "look_up", "parameters": {"type": "object", "properties": {}}}
 SERVICE_TOOLS = (
     ToolSpec("book", "", {"type": "object"}, server_label="us"),
@@ -57,8 +69,12 @@ MCP_LISTING = RemoteListing(
 )
 
 
+@seed(SEED)
 class SessionMachine(RuleBasedStateMachine):
     """Plays client, engine, tools, transport and judge against one session."""
+
+    steps = 0
+    """Of all sessions together."""
 
     @initialize(server_plays=st.booleans(), goes_on=st.booleans())
     def start(self, server_plays: bool, goes_on: bool) -> None:
@@ -161,6 +177,10 @@ class SessionMachine(RuleBasedStateMachine):
     def clear(self) -> None:
         self.send(type="input_audio_buffer.clear")
 
+    @rule()
+    def clear_output(self) -> None:
+        self.send(type="output_audio_buffer.clear")
+
     @rule(
         detection=st.sampled_from(
             [
@@ -207,6 +227,14 @@ class SessionMachine(RuleBasedStateMachine):
         previous_id = data.draw(st.sampled_from([None, "root", *self.items]))
         item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]}
         self.send(type="conversation.item.create", item=item, previous_item_id=previous_id)
+
+    @rule(data=st.data(), goes_on=st.booleans())
+    def answer_call(self, data: st.DataObject, goes_on: bool) -> None:
+        call_id = data.draw(st.sampled_from([f"call_{number + 1}" for number in range(self.calls)] or ["nobody"]))
+        item = {"type": "function_call_output", "call_id": call_id, "output": "found"}
+        self.send(type="conversation.item.create", item=item)
+        if goes_on:
+            self.send(type="response.create")
 
     @rule(data=st.data(), approve=st.booleans())
     def answer_approval(self, data: st.DataObject, approve: bool) -> None:
@@ -321,11 +349,12 @@ class SessionMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_grammar_holds(self) -> None:
+        SessionMachine.steps += 1
         if hasattr(self, "grammar"):
             assert self.grammar.violations == []
 
     def teardown(self) -> None:
-        """When the engine and the tools have ended, so has every response."""
+        """When the engine and the tools have ended, so has every response; and once its time is over, the session."""
         if not hasattr(self, "session"):
             return
         for _ in range(40):
@@ -340,13 +369,31 @@ class SessionMachine(RuleBasedStateMachine):
                 self.perform(self.session.receive_tool_output(call_id, ToolResult("out")))
         assert self.grammar.finish() == []
         assert sorted(self.in_progress) == sorted(self.ended)
+        self.expire()
+
+    def expire(self) -> None:
+        audio = {"input": {"turn_detection": None}}
+        self.send(type="session.update", session={"type": "realtime", "audio": audio})
+        due = self.session.next_deadline()
+        assert due is not None
+        effects = self.session.handle_timer(due)
+        self.perform(effects)
+        assert isinstance(effects[-1], do.CloseSession)
+        assert self.session.next_deadline() is None
+        assert self.grammar.violations == []
 
 
-SessionMachine.TestCase.settings = settings(
-    max_examples=max(STEPS // STEPS_PER_EXAMPLE, 1),
-    stateful_step_count=STEPS_PER_EXAMPLE,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    print_blob=True,
-)
-TestSession = SessionMachine.TestCase
+def test_the_grammar_holds_whatever_happens_in_whatever_order(capsys: pytest.CaptureFixture[str]) -> None:
+    sys.stdout.write(f"SESSION_SEED={SEED}\n")
+    run_state_machine_as_test(
+        SessionMachine,
+        settings=settings(
+            max_examples=max(STEPS // STEPS_PER_EXAMPLE, 1),
+            stateful_step_count=STEPS_PER_EXAMPLE,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            print_blob=True,
+        ),
+    )
+    with capsys.disabled():
+        sys.stdout.write(f"[{SessionMachine.steps} steps, SESSION_SEED={SEED}]")

@@ -253,6 +253,20 @@ def test_what_is_not_served_is_refused_in_words_and_changes_nothing(make_session
     assert stepper.session.config == before
 
 
+def test_the_speed_is_changed_between_responses_only(stepper, types, speech):
+    def update(speed):
+        session = {"type": "realtime", "instructions": "x", "audio": {"output": {"speed": speed}}}
+        return types(stepper.send({"type": "session.update", "session": session}))
+
+    stepper.send({"type": "response.create"})
+    assert update(1.2) == ["error"]
+    assert stepper.frames[-1]["error"]["param"] == "session.audio.output.speed"
+    assert stepper.session.config.instructions == ""
+    assert update(1.0) == ["session.updated"]  # it is what it was
+    stepper.answer(*speech("Hello."))
+    assert update(1.2) == ["session.updated"]
+
+
 def test_cancelling_an_aside_leaves_the_answer_that_is_owed(stepper, types, speech):
     detection = {"type": "server_vad", "interrupt_response": False}
     session = {"type": "realtime", "audio": {"input": {"turn_detection": detection}}}
