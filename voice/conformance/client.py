@@ -5,13 +5,16 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from voice.audio.frames import CORE_RATE_HZ
 from voice.conformance.connection import Connection, Frame, Settings
 from voice.conformance.flow import Failed, Skipped
 from voice.talk.microphone import Microphone, WireFormat
 from voice.talk.recording import Recording, from_pcm
+
+if TYPE_CHECKING:
+    from voice.conformance.webrtc_wire import WebRtcWire
 
 __all__ = ["Client", "Frame", "Settings"]
 
@@ -74,6 +77,13 @@ class Client(Connection):
         if error["error"]["code"] == "response_cancel_not_active":
             raise Skipped("the answer was made faster than it could be cancelled")
         raise Failed("the running response was not cancelled", frame)
+
+    @property
+    def leg(self) -> "WebRtcWire | None":
+        """The kit's own leg, with a mouth and an ear; None on a WebSocket."""
+        from voice.conformance.webrtc_wire import WebRtcWire  # here: aiortc takes half a second to load
+
+        return self._wire if isinstance(self._wire, WebRtcWire) else None
 
     # --- Sound ------------------------------------------------------------------------------------------------------
 

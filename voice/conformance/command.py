@@ -87,6 +87,8 @@ def conformance(
         voice conformance ws://127.0.0.1:8080/v1/realtime --model gpt-realtime
 
         voice conformance wss://voice.example.com --only barge_in --record transcripts
+
+        voice conformance "wss://voice.example.com/v1/realtime?call_id=rtc_…"   (a live call, WebRTC or SIP)
     """
     try:
         flows = chosen(only or [])
@@ -104,6 +106,8 @@ def conformance(
     with _service(url, key) as (address, its_key):
         settings = Settings(speech=sentence, timeout_s=timeout_s, mcp_url=mcp)
         target = Target(address, model, its_key, settings)
+        if target.is_call:  # one session for all flows: one at a time, and only what a live call can show
+            flows, at_once = [flow for flow in flows if flow.on_leg], 1
         report = asyncio.run(check(Run(target, flows, at_once, folder, mcp), Console(stderr=True)))
     report.notes += _notes(sentence)
     if as_json:

@@ -56,6 +56,8 @@ class Flow:
     """Over the usual query of the address; None leaves a parameter out."""
     connects: bool = True
     """False: it gets the target instead of a client, and connects by itself."""
+    on_leg: bool = False
+    """It takes a leg whose audio the server plays: WebRTC, or a live call that is joined."""
 
 
 ClientFlow = Callable[["Client"], Awaitable[None]]

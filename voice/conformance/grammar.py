@@ -54,8 +54,10 @@ class _Response:
 class Grammar:
     """Checks one connection. `feed` each frame, then `finish`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, joins: bool = False) -> None:
+        """`joins`: the connection is to a conversation that has been going on; there are items before its first."""
         self.violations: list[str] = []
+        self._joins = joins
         self._count = 0
         self._event_ids: set[str] = set()
         self._responses: dict[str, _Response] = {}
@@ -252,7 +254,7 @@ class Grammar:
         id, previous_id = frame["item"]["id"], frame["previous_item_id"]
         if id in self._items and id not in self._deleted:
             self._note(f"conversation.item.added: {id} twice")
-        if previous_id is not None and previous_id not in self._items:
+        if previous_id is not None and previous_id not in self._items and not self._joins:
             self._note(f"conversation.item.added: previous_item_id {previous_id} is unknown")
         self._items[id] = False
         if frame["item"]["type"] == "mcp_call":

@@ -8,6 +8,7 @@ from typing import Protocol
 from voice.conformance.checks import Checks, Violation
 from voice.conformance.client import Client, Settings
 from voice.conformance.flow import Failed, Flow, NotServed, Skipped
+from voice.conformance.grammar import Grammar
 from voice.conformance.results import FlowResult, Outcome
 from voice.conformance.types_check import TypesCheck
 from voice.conformance.wire import Refused, Unreachable, Wire
@@ -23,8 +24,17 @@ class Door(Protocol):
         """What all flows share."""
         ...
 
+    @property
+    def is_call(self) -> bool:
+        """True where all flows join one live call."""
+        ...
+
     async def open(self, query: dict[str, str | None] | None = None) -> Wire:
         """Open a session. Raises: Refused, Unreachable."""
+        ...
+
+    async def open_leg(self) -> Wire:
+        """Open a session whose audio the server plays. Raises: Refused, Unreachable, NotServed."""
         ...
 
 
@@ -64,12 +74,14 @@ async def play(door: Door, flow: Flow, types: TypesCheck | None) -> FlowResult:
 
 async def _play_connected(door: Door, flow: Flow, types: TypesCheck | None) -> FlowResult:
     try:
-        wire = await door.open(flow.query)
+        wire = await (door.open_leg() if flow.on_leg else door.open(flow.query))
+    except NotServed as error:
+        return FlowResult(flow, "not served", str(error))
     except (Refused, Unreachable) as error:
         body = {"status": error.status, "body": error.body} if isinstance(error, Refused) else None
         reason = f"the server refused the connection: {error}" if isinstance(error, Refused) else str(error)
         return FlowResult(flow, "failed", reason, [Violation(reason, body)])
-    checks = Checks({*flow.shows, *flow.may}, types)
+    checks = Checks({*flow.shows, *flow.may}, types, grammar=Grammar(joins=door.is_call))
     client = Client(wire, checks, door.settings)
     client.start()
     try:

@@ -83,12 +83,12 @@ class Report:
             return EventResult(type, "held")
         if type in LEGACY:
             return EventResult(type, "skipped", _LEGACY_REASON)
-        if type in PLAYING_LEG_ONLY:
-            return EventResult(type, "skipped", _LEG_REASON)
         showing = [result for result in self.results if type in result.flow.shows]
         failed = [result for result in showing if result.outcome == "failed"]
         if failed:
             return EventResult(type, "failed", f"{failed[0].flow.name}: {failed[0].reason}")
+        if type in PLAYING_LEG_ONLY:
+            return EventResult(type, "skipped", _LEG_REASON)
         outcome: Outcome = "not served" if any(each.outcome == "not served" for each in showing) else "skipped"
         return EventResult(type, outcome, _why_not(showing))
 

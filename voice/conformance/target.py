@@ -8,7 +8,7 @@ import aiohttp
 
 from voice.conformance.client import Settings
 from voice.conformance.flow import Failed, NotServed
-from voice.conformance.wire import OPEN_TIMEOUT_S, Unreachable, WebSocketWire
+from voice.conformance.wire import OPEN_TIMEOUT_S, Refused, Unreachable, WebSocketWire, Wire
 
 Query = dict[str, str | None]
 
@@ -74,6 +74,25 @@ class Target:
         """Open a session. `key` goes in place of the usual one. Raises: Refused, Unreachable."""
         given = {**_authorization(key or self.key), **(headers or {})}
         return await WebSocketWire.open(self.websocket_url(query), given, subprotocols)
+
+    @property
+    def is_call(self) -> bool:
+        """True where the address is that of one live call: `?call_id=`."""
+        return "call_id" in dict(parse_qsl(urlsplit(self.url).query))
+
+    async def open_leg(self) -> Wire:
+        """Join the call of the address, or make one over WebRTC. Raises: Refused, Unreachable, NotServed."""
+        if self.is_call:
+            return await self.open()
+        from voice.conformance.webrtc_wire import WebRtcWire  # here: aiortc takes half a second to load
+
+        query = urlsplit(self.websocket_url()).query
+        try:
+            return await WebRtcWire.open(f"{self.http_url('/realtime/calls')}?{query}", _authorization(self.key))
+        except Refused as error:
+            if error.status in _NOT_SERVED:
+                raise NotServed(f"POST /realtime/calls answers {error.status}") from None
+            raise
 
     async def open_bare(self, query: Query | None = None, *, subprotocols: list[str]) -> WebSocketWire:
         """Open a session as a browser does: without any header. Raises: Refused, Unreachable."""

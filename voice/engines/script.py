@@ -3,6 +3,7 @@
     first_token_ms: 150                  # before the first word of each reply
     speed: real_time                     # or as_fast_as_possible
     chunk_ms: 100                        # length of each run of audio
+    sees: true                           # takes images
     transcripts: [I would like a table]  # what the caller is heard to say, turn by turn; the last one repeats
     turns:
       - when: table                      # a regular expression on what was said; such a turn may come many times
@@ -151,6 +152,8 @@ class Script(_Strict):
     chunk_ms: int = Field(100, ge=1, le=1000)
     speed: Literal["real_time", "as_fast_as_possible"] = "as_fast_as_possible"
     """How fast audio is handed on."""
+    sees: bool = False
+    """Takes images, and is silent about them; otherwise they are refused."""
 
     @classmethod
     def from_dict(cls, entries: object) -> "Script":

@@ -81,7 +81,7 @@ class ScriptedEngine:
     @property
     def capabilities(self) -> Capabilities:
         """It speaks and writes down; it does not listen."""
-        return Capabilities()
+        return Capabilities(takes_images=self.script.sees)
 
     async def open(self, settings: EngineSettings) -> None:
         """Nothing has to be loaded."""

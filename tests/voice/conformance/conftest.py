@@ -17,6 +17,7 @@ from voice.agent import Agent
 from voice.conformance import types_check
 from voice.conformance.client import Settings
 from voice.conformance.command import OWN_CONFIG
+from voice.conformance.flow import NotServed
 from voice.conformance.flows import chosen
 from voice.conformance.play import play
 from voice.conformance.results import FlowResult
@@ -83,6 +84,7 @@ class FakeServer:
     settings: Settings
     fault: Fault = lambda frame: [frame]
     refuses: Refused | None = None
+    is_call: bool = False
     manager: SessionManager = field(init=False)
 
     def __post_init__(self) -> None:
@@ -103,6 +105,9 @@ class FakeServer:
         transport = MemoryTransport()
         place = self.manager.admit(self.manager.resolve(None))
         return MemoryWire(transport, place.run(transport), self.fault)
+
+    async def open_leg(self) -> MemoryWire:
+        raise NotServed("there is no media")
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ FAMILIES = (
     "out_of_band",
     "transcription",
     "mcp",
+    "leg",
     "errors",
     "rest",
 )

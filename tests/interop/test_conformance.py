@@ -1,0 +1,66 @@
+"""`voice conformance` against this service: what it says, and that a live call can be its target."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from voice.conformance.command import OWN_CONFIG
+from voice.conformance.contract import LEGACY
+from voice.conformance.webrtc_wire import WebRtcWire
+from voice.talk.service import ServiceProcess
+
+COMMAND = [sys.executable, "-c", "import sys; from voice.cli import main; sys.exit(main())", "conformance", "--json"]
+LIMIT_S = 120
+
+ONLY_A_PHONE = {"keys"}
+"""Flows that nothing else shows."""
+
+NOT_SERVED_YET = {
+    "log probabilities",
+    "speakers",
+    "a transcription that fails",
+    "transcription session",
+    "secret of a transcription session",
+    "POST /realtime/translations/client_secrets",
+}
+EVENTS_NOT_SERVED_YET = {
+    "conversation.item.input_audio_transcription.failed",
+    "conversation.item.input_audio_transcription.segment",
+}
+
+
+def failures(report: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(flow["name"], flow["reason"]) for flow in report["flows"] if flow["outcome"] == "failed"]
+
+
+def test_this_service_conforms(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [*COMMAND, "--record", str(tmp_path)], check=False, capture_output=True, text=True, timeout=LIMIT_S
+    )
+    report = json.loads(run.stdout)
+    outcomes = {flow["name"]: flow["outcome"] for flow in report["flows"]}
+    assert {name for name, outcome in outcomes.items() if outcome != "held"} <= ONLY_A_PHONE | NOT_SERVED_YET
+    assert [event["type"] for event in report["client_events"] if event["outcome"] != "held"] == []
+    missing = {event["type"] for event in report["server_events"] if event["outcome"] != "held"}
+    assert missing <= LEGACY | {"input_audio_buffer.dtmf_event_received"} | EVENTS_NOT_SERVED_YET
+    assert len(list(tmp_path.glob("*.jsonl"))) > 100
+
+
+async def test_a_live_call_is_checked_from_aside() -> None:
+    with ServiceProcess("--config", str(OWN_CONFIG)) as service:
+        caller = await WebRtcWire.open(f"{service.http_url}/v1/realtime/calls", {})
+        try:
+            command = [*COMMAND, f"{service.url}?call_id={caller.call_id}", "--timeout", "4"]
+            run = await asyncio.to_thread(
+                subprocess.run, command, check=False, capture_output=True, text=True, timeout=LIMIT_S
+            )
+        finally:
+            await caller.aclose()
+    report = json.loads(run.stdout)
+    assert failures(report) == []
+    outcomes = {flow["name"]: flow["outcome"] for flow in report["flows"]}
+    assert outcomes["playout"] == outcomes["stop what plays"] == "held"
+    assert caller.heard_ms > 0
