@@ -8,6 +8,7 @@
 A request is asked for credentials before it learns whether there is room.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,10 @@ from dataclasses import dataclass
 from sip.auth import DigestServer, Verdict
 from sip.message import Request, Response
 from sip.trunk import Trunk
+
+_GIVES_UP = re.compile(r"baresip v[01]\.")
+"""User-Agents that end the call at the sight of SHA-256, even beside MD5 (Debian 12 has one of them)."""
+_ONLY_MD5 = ("MD5",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +139,8 @@ class Admission:
             return Admitted(open_)
         wrong = checked.verdict is Verdict.WRONG
         stale = checked.verdict in (Verdict.STALE, Verdict.REPLAYED)
-        challenge = self._digest.challenge(self._clock(), invite, host, stale=stale)
+        weak = _ONLY_MD5 if _GIVES_UP.match(invite.get("user-agent") or "") else None
+        challenge = self._digest.challenge(self._clock(), invite, host, stale=stale, algorithms=weak)
         challenge.set("To", invite.respond(401, to_tag=self._new_tag()).index["to"][0])
         reason = f"wrong credentials of {checked.username[:40]!r}" if wrong else "challenged"
         return Refused(challenge, reason, is_failure=wrong)

@@ -131,12 +131,19 @@ class DigestServer:
         return base64.urlsafe_b64encode(stamp + self._sign(stamp, source)).decode()
 
     def challenge(
-        self, now: float, request: Request, source: str, *, stale: bool = False, proxy: bool = False
+        self,
+        now: float,
+        request: Request,
+        source: str,
+        *,
+        stale: bool = False,
+        proxy: bool = False,
+        algorithms: Sequence[str] | None = None,
     ) -> Response:
-        """Return the 401 (or 407), one header for each algorithm, the better first."""
+        """Return the 401 (or 407), one header for each algorithm; `algorithms` narrows them for a weak client."""
         response = request.respond(407 if proxy else 401)
         nonce = self.make_nonce(now, source)
-        for algorithm in self._algorithms:
+        for algorithm in algorithms or self._algorithms:
             value = f'Digest realm={quote(self.realm)}, nonce="{nonce}", algorithm={algorithm}, qop="auth"'
             response.add(
                 "Proxy-Authenticate" if proxy else "WWW-Authenticate", value + (", stale=true" if stale else "")

@@ -50,6 +50,9 @@ class AgentSettings:
     server_name: str = ""
     """For the Server header; empty tells scanners nothing."""
     realm: str = "voice"
+    algorithms: tuple[str, ...] = ("MD5", "SHA-256")
+    """Of the challenges, in their order. RFC 8760 §2.4 wants the better one first, but much of what rings here takes
+    the first and fails when it does not know it; whoever looks at all of them takes SHA-256."""
     nonce_secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     """Signs the challenges; the same on every node that a caller may come to."""
     limits: CallLimits = field(default_factory=CallLimits)
@@ -83,9 +86,8 @@ class UserAgent:
     ) -> None:
         """`deadline_moved` is called when the application has done something: look at `next_deadline` again."""
         self.now = clocks.monotonic
-        self.admission = Admission(
-            settings.limits, DigestServer(settings.realm, settings.nonce_secret), clocks.time_of_day, new_tag
-        )
+        digest = DigestServer(settings.realm, settings.nonce_secret, algorithms=settings.algorithms)
+        self.admission = Admission(settings.limits, digest, clocks.time_of_day, new_tag)
         self.calls = CallTable()
         self._settings = settings
         self._gate = gate

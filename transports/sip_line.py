@@ -38,7 +38,12 @@ def endpoint_settings(config: SipConfig) -> EndpointSettings:
         host=config.host,
         port=config.port,
         tls_port=config.tls_port,
-        agent=AgentSettings(public_address=config.public_address, realm=config.realm, limits=calls),
+        agent=AgentSettings(
+            public_address=config.public_address,
+            realm=config.realm,
+            algorithms=tuple(name.upper() for name in config.digest),
+            limits=calls,
+        ),
         gate=GateLimits(limits.messages_per_s, limits.ban_after, limits.ban_s),
     )
 

@@ -94,6 +94,8 @@ class SipConfig(Section):
     """What callers out there reach us at, behind a 1:1 NAT; callers of our own network get the real address."""
     realm: str = Field("voice", min_length=1)
     """Shown to callers who are asked for a password; a stored password belongs to it."""
+    digest: tuple[Literal["md5", "sha-256"], ...] = ("md5", "sha-256")
+    """How passwords are asked for. Many phones take the first way and give up when they do not know it."""
     agent: str | None = None
     """Who answers where neither trunk nor route says; null: `default_agent`."""
     trunks: dict[str, TrunkConfig] = Field(default_factory=dict)
@@ -137,6 +139,8 @@ def check_sip(sip: SipConfig, agents: Container[str]) -> Iterator[tuple[tuple[st
         yield ("sip", "tls_port"), f"TCP has port {sip.port} already"
     if sip.agent is not None and sip.agent not in agents:
         yield ("sip", "agent"), f"there is no agent '{sip.agent}'"
+    if not sip.digest:
+        yield ("sip", "digest"), "digest cannot be empty"
     for name, trunk in sip.trunks.items():
         for place, message in _check_trunk(name, trunk, agents, has_tls=sip.tls is not None):
             yield ("sip", "trunks", name, *place), message

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 import pytest
 
 from sip.admission import CallLimits
-from sip.auth import Credentials, DigestClient
+from sip.auth import Credentials, DigestClient, parse_digest
 from sip.refusals import RefusalLog
 from sip.trunk import Trunk
 
@@ -45,9 +45,15 @@ def test_the_right_password_opens_the_line(make_switchboard, make_request, trunk
     assert "Authorization" not in dict(switchboard.call.headers)
 
 
-def test_both_algorithms_are_offered_the_better_one_first(make_switchboard, make_request) -> None:
-    (challenge,) = make_switchboard((PBX,)).receive(invite(make_request))
-    assert ["SHA-256" in value for value in challenge.get_all("WWW-Authenticate")] == [True, False]
+@pytest.mark.parametrize(
+    ("agent", "offered"), [("Phone 3", ["MD5", "SHA-256"]), ("baresip v1.0.0 (x86_64/Linux)", ["MD5"])]
+)
+def test_md5_and_sha_256_are_offered_but_to_those_who_fail_on_it(
+    make_switchboard, make_request, agent, offered
+) -> None:
+    (challenge,) = make_switchboard((PBX,)).receive(invite(make_request, more=f"User-Agent: {agent}"))
+    values = [parse_digest(value) or {} for value in challenge.get_all("WWW-Authenticate")]
+    assert [value["algorithm"] for value in values] == offered
     assert challenge.to.tag
 
 
