@@ -30,6 +30,7 @@ from voice.conformance.report import file_name  # noqa: E402
 from voice.conformance.speech import find_speech  # noqa: E402
 from voice.conformance.target import Target  # noqa: E402
 from voice.logs import configure_logs  # noqa: E402
+from voice.protocol.client_events import InputAudioBufferAppend  # noqa: E402
 from voice.protocol.codec import decode_client_event  # noqa: E402
 from voice.session.effects import Effect  # noqa: E402
 from voice.session.session import Session  # noqa: E402
@@ -68,7 +69,10 @@ class RecordingSession(Session):
         return super().handle_timer(now)
 
     def receive_client_event(self, event: Any) -> list[Effect]:
-        self.lines.append(golden.client_line(texts[id(event)][1]))
+        if isinstance(event, InputAudioBufferAppend) and id(event) not in texts:  # a slice of what the client sent
+            self.lines.append(golden.dump(["append", len(event.audio)]))
+        else:
+            self.lines.append(golden.client_line(texts[id(event)][1]))
         return super().receive_client_event(event)
 
     def receive_voice_activity(self, probability: float, window_start: int, window_end: int) -> list[Effect]:

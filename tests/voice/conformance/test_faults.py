@@ -14,7 +14,7 @@ Frame = dict[str, Any]
 NOT_HERE = {"idle timeout", "set audio.input.turn_detection"}
 """These lean on a clock that goes on."""
 
-RACES = {"cancel", "cancel out of band", "two answers at once"}
+RACES = {"speed while a response runs", "cancel", "cancel out of band", "two answers at once"}
 """Here an answer takes no time: it may be over before the client interferes."""
 
 PLAYABLE = [

@@ -4,6 +4,8 @@ import base64
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
+
 from voice.audio.frames import CORE_RATE_HZ
 from voice.audio.g711 import pcm_to_alaw, pcm_to_ulaw
 from voice.conformance.client import Client, Frame
@@ -19,6 +21,9 @@ flow = partial(
     needs_speech=True,
     sends=("session.update", "input_audio_buffer.append", "input_audio_buffer.commit"),
 )
+
+_NOISE_LEVEL = 500.0
+"""Effective value of the noise, in units of a 16-bit sample."""
 
 _TOLERANCE_MS = 120
 """What resampling may take from or add to the length of a turn."""
@@ -94,6 +99,26 @@ async def check_audio(client: Client, item_id: str) -> None:
         abs(audio_ms - spoken_ms) <= _TOLERANCE_MS,
         f"{spoken_ms:.0f} ms were appended, the retrieved item is {audio_ms:.0f} ms long",
     )
+
+
+@flow(
+    "noise reduction",
+    needs_speech=False,
+    sends=("session.update", "input_audio_buffer.append", "input_audio_buffer.commit", "conversation.item.retrieve"),
+    shows=("session.updated", *_BUFFER, "conversation.item.retrieved"),
+)
+async def noise_reduction(client: Client) -> None:
+    """With noise reduction, steady noise is much quieter in the retrieved item (contract 3.2, 4.13)."""
+    await client.update(audio={"input": {"turn_detection": None, "noise_reduction": {"type": "far_field"}}})
+    noise = np.random.default_rng(1).normal(0, _NOISE_LEVEL, 4 * CORE_RATE_HZ).astype("<i2")
+    await client.append(noise.tobytes())
+    item = await _committed(client)
+    await client.send("conversation.item.retrieve", item_id=item["id"])
+    frame = await client.expect("conversation.item.retrieved")
+    heard = np.frombuffer(base64.b64decode(frame["item"]["content"][0].get("audio") or ""), "<i2")
+    check(len(heard) > CORE_RATE_HZ, "the retrieved item holds no audio")
+    level = float(np.sqrt(np.mean(heard[-CORE_RATE_HZ:].astype(np.float64) ** 2)))
+    check(level < _NOISE_LEVEL / 2, f"noise of {_NOISE_LEVEL:.0f} came back as {level:.0f}")
 
 
 def _declare_format(name: str, law: str, encode: Callable[[bytes], bytes]) -> None:

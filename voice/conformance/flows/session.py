@@ -4,8 +4,8 @@ from functools import partial
 from typing import Any
 
 from voice.conformance.client import Client
-from voice.conformance.contract import TEXT_RESPONSE
-from voice.conformance.flow import check, equal
+from voice.conformance.contract import AUDIO_RESPONSE, TEXT_RESPONSE
+from voice.conformance.flow import Failed, Skipped, check, equal
 from voice.conformance.flow import flow as any_flow
 
 flow = partial(any_flow, family="session", sends=("session.update",), shows=("session.updated",))
@@ -178,6 +178,23 @@ async def turn_detection(client: Client) -> None:
         found = session["audio"]["input"]["turn_detection"]
         holds = found is None if form is None else isinstance(found, dict) and form.items() <= found.items()
         check(holds, f"turn_detection is {found!r} after it was set to {form!r}", client.last)
+
+
+@flow("speed while a response runs", shows=("error",), may=("session.updated", *AUDIO_RESPONSE))
+async def speed_during_response(client: Client) -> None:
+    """The speed changes between turns only (contract 3.2): while a response runs, the update is refused."""
+    await client.say_text("Count from one to five.")
+    created = await client.respond()
+    session = {"type": "realtime", "audio": {"output": {"speed": 1.25}}}
+    await client.send("session.update", session=session)
+    answer = await client.expect("error", "session.updated")
+    if answer["type"] == "session.updated":
+        if client.of("response.done"):
+            raise Skipped("the answer was made before the update came")
+        raise Failed("another speed was taken in the middle of a response", answer)
+    equal("error.param", answer["error"]["param"], "session.audio.output.speed", answer)
+    if not client.of("response.done"):
+        await client.response_done(created["id"])
 
 
 @flow("update while a response runs", may=TEXT_RESPONSE)
