@@ -23,6 +23,7 @@ from transports.http.app import build_app
 from transports.http.auth import KeyRing
 from transports.http.tls import Certificate
 from transports.outbox import OutboxLimits
+from transports.webrtc.settings import settings_of
 from transports.websocket import WebSocketLimits
 from voice.activity import ActivityService
 from voice.agent import Agent
@@ -142,6 +143,7 @@ class _Builder:
             registry=registry,
             limits=self._wire_limits(),
             single_requests=self._single_requests(sessions),
+            webrtc=settings_of(self._config.webrtc) if self._config.webrtc.enabled else None,
         )
 
         async def close_pool(_: web.Application) -> None:

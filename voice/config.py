@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 from voice.config_engines import CascadeConfig, EngineConfig, ScriptedConfig
 from voice.config_sip import SipConfig
 from voice.config_types import ExistingFile, ExistingFolder, ModelName, Secret, Section, TlsConfig
+from voice.config_webrtc import WebRtcConfig
 
 ENGINE_TYPES = ("cascade", "scripted")
 
@@ -234,6 +235,7 @@ class Config(Section):
     mcp: McpConfig = McpConfig()
     api: ApiConfig = ApiConfig()
     sip: SipConfig = SipConfig()
+    webrtc: WebRtcConfig = WebRtcConfig()
     log: LogConfig = LogConfig()
     prices: ExistingFile | None = None
     """What models cost you; null: the list that comes with the service (`voice/prices.yaml`)."""

@@ -33,8 +33,9 @@ from transports.http.metrics import TrafficCollector, exposition
 from transports.http.middleware import add_headers, guard
 from transports.http.realtime import Realtime
 from transports.http.sessions import Sessions
-from transports.http.webrtc import WebRtcCalls, WebRtcSettings
+from transports.http.webrtc import WebRtcCalls
 from transports.outbox import Traffic
+from transports.webrtc.settings import WebRtcSettings
 from transports.websocket import WebSocketLimits
 from voice.protocol.client_secrets import decode_secret_request
 from voice.rest.service import SingleRequests
@@ -54,29 +55,24 @@ def build_app(
     """Return the application; whoever runs it drains `sessions` first and then cleans the application up.
 
     `registry` is what `/metrics` shows, with the traffic of the WebSockets added to it. With an empty `keys` everyone
-    on this machine is let in: bind loopback only then. `single_requests` serves what is asked outside sessions.
+    on this machine is let in: bind loopback only then. `single_requests` serves what is asked outside sessions; without
+    `webrtc` no calls are made.
     """
     traffic = Traffic()
     registry = registry or CollectorRegistry()
     registry.register(TrafficCollector(traffic))
     secrets, calls = ClientSecrets(), Calls()
     realtime = Realtime(sessions, keys, limits or WebSocketLimits(), traffic, secrets, calls)
-    media = WebRtcCalls(sessions, keys, secrets, calls, webrtc or WebRtcSettings())
     service = _Service(sessions, keys, registry)
-    control = _Control(sessions, keys, secrets)
+    control = _Control(sessions, keys, secrets, webrtc)
     app = web.Application(middlewares=[guard(loopback_only=not keys.required)])
     app.on_response_prepare.append(add_headers)
     app.on_response_prepare.append(add_cors_headers)
-    app.on_startup.append(media.start)
     app.on_shutdown.append(realtime.close_all)
-    app.on_shutdown.append(media.close_all)
     app.add_routes(
         [
             web.get("/v1/realtime", realtime.handle, allow_head=False),
-            web.post("/v1/realtime", media.create),
             web.post("/v1/realtime/client_secrets", control.mint_secret),
-            web.post("/v1/realtime/calls", media.create),
-            *(web.options(path, preflight) for path in ("/v1/realtime", "/v1/realtime/calls{_:.*}")),
             *CallControl(keys, calls).routes(),
             web.get("/v1/models", service.models),
             web.get("/v1/models/{id:.+}", service.model),
@@ -85,9 +81,23 @@ def build_app(
             web.get("/metrics", service.metrics),
         ]
     )
+    if webrtc is not None:
+        _add_webrtc(app, WebRtcCalls(sessions, keys, secrets, calls, webrtc))
     if single_requests is not None:
         app.add_routes(_single_request_routes(single_requests, keys))
     return app
+
+
+def _add_webrtc(app: web.Application, calls: WebRtcCalls) -> None:
+    app.on_startup.append(calls.start)
+    app.on_shutdown.append(calls.close_all)
+    app.add_routes(
+        [
+            web.post("/v1/realtime", calls.create),
+            web.post("/v1/realtime/calls", calls.create),
+            *(web.options(path, preflight) for path in ("/v1/realtime", "/v1/realtime/calls{_:.*}")),
+        ]
+    )
 
 
 def _single_request_routes(requests: SingleRequests, keys: KeyRing) -> list[web.RouteDef]:
@@ -104,10 +114,13 @@ def _single_request_routes(requests: SingleRequests, keys: KeyRing) -> list[web.
 class _Control:
     """What a key may do about sessions besides opening them."""
 
-    def __init__(self, sessions: Sessions, keys: KeyRing, secrets: ClientSecrets) -> None:
+    def __init__(
+        self, sessions: Sessions, keys: KeyRing, secrets: ClientSecrets, webrtc: WebRtcSettings | None
+    ) -> None:
         self._sessions = sessions
         self._keys = keys
         self._secrets = secrets
+        self._webrtc = webrtc
 
     async def mint_secret(self, request: web.Request) -> web.Response:
         """Make a client secret (contract 1.2)."""
@@ -119,7 +132,11 @@ class _Control:
         value, secret = self._secrets.mint(
             asked.session, key_id=key_id, lifetime_s=asked.expires_after.seconds, size_bytes=len(body)
         )
-        return web.json_response({"value": value, "expires_at": secret.expires_at, "session": session})
+        answer = {"value": value, "expires_at": secret.expires_at, "session": session}
+        if self._webrtc is not None and self._webrtc.ice_servers:
+            # An extension: a browser needs to know them before it makes its offer.
+            answer["ice_servers"] = self._webrtc.ice_servers_for(key_id or "anyone", time.time())
+        return web.json_response(answer)
 
 
 class _Service:

@@ -5,10 +5,12 @@ key 401 → type 415 → size 413 → SDP 400 → session 400 → model 404 → 
 """
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 
 import structlog
 from aiohttp import hdrs, web
+from multidict import CIMultiDict
 
 from transports.http.auth import Caller, KeyRing, identify_caller
 from transports.http.calls import Call, Calls
@@ -23,9 +25,10 @@ from transports.webrtc import description
 from transports.webrtc.description import RemoteDescription
 from transports.webrtc.dtls import CertificateStore
 from transports.webrtc.errors import ConnectFailed, DescriptionRefused, PortsTaken
-from transports.webrtc.network import Network, NetworkSettings
+from transports.webrtc.network import Network
 from transports.webrtc.peer import Peer
-from transports.webrtc.transport import WebRtcLimits, WebRtcTransport
+from transports.webrtc.settings import WebRtcSettings, link_headers
+from transports.webrtc.transport import WebRtcTransport
 from voice.protocol.opening import combine, decode_opening
 from voice.protocol.session_config import SessionUpdateBody
 
@@ -35,14 +38,6 @@ SDP_TYPE = "application/sdp"
 _PATH = "/v1/realtime/calls"
 _INTERNAL_ERROR = 1011
 _GOING_AWAY = 1001
-
-
-@dataclass(frozen=True, slots=True)
-class WebRtcSettings:
-    """What the operator says about WebRTC."""
-
-    network: NetworkSettings = field(default_factory=NetworkSettings)
-    limits: WebRtcLimits = field(default_factory=WebRtcLimits)
 
 
 @dataclass(slots=True)
@@ -107,7 +102,9 @@ class WebRtcCalls:
             request_id=request_id(request),
             client_request_id=client_request_id(request),
         )
-        headers = {hdrs.LOCATION: f"{_PATH}/{call_id}"}
+        headers = CIMultiDict({hdrs.LOCATION: f"{_PATH}/{call_id}"})
+        for link in link_headers(self.settings.ice_servers_for(caller.key_id or "anyone", time.time())):
+            headers.add(hdrs.LINK, link)
         return web.Response(status=201, text=answer, content_type=SDP_TYPE, headers=headers)
 
     async def _begin(self, place: Place, offer: RemoteDescription, call_id: str, caller: Caller) -> str:
