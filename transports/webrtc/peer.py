@@ -14,6 +14,7 @@ from aiortc.rtcdtlstransport import RTCCertificate
 from transports.live_audio import LiveAudio
 from transports.rtp.leg import MediaLeg
 from transports.rtp.quality import MediaTraffic
+from transports.rtp.srtp import SrtpLeg
 from transports.webrtc import description
 from transports.webrtc.channel import EventChannel
 from transports.webrtc.description import LocalDescription, RemoteDescription
@@ -38,12 +39,16 @@ class Peer:
         self._agent = self._new_agent(is_controlling=is_controlling)
         self._remote: RemoteDescription | None = None
         self._link: DtlsLink | None = None
+        self.srtp: SrtpLeg | None = None
+        """The keys of media, once connected."""
         self._is_closed = False
         self.audio = LiveAudio()
         self.media: MediaLeg | None = None
         """None until connected."""
         self.channel: EventChannel | None = None
         """None where the peer has no data channel, and before `connect`."""
+        self.tap: Callable[[bytes], None] | None = None
+        """Takes protected media instead of `media`, where set: for who measures."""
 
     def _new_agent(self, *, is_controlling: bool) -> IceAgent:
         return IceAgent(self._network, self._receive_media, self._receive_dtls, is_controlling=is_controlling)
@@ -83,9 +88,9 @@ class Peer:
             raise ConnectFailed("ice")
         await self._agent.add_described(remote.candidates)
         await self._agent.establish(remote.ice, is_lite=remote.ice_lite)
-        srtp = await link.establish(remote)
+        srtp = self.srtp = await link.establish(remote)
         self.media = media_leg(
-            remote.formats, remote.direction, srtp, self._send, self.audio, self._traffic, ssrc=self._ssrc
+            remote.formats, remote.direction, srtp, self.send, self.audio, self._traffic, ssrc=self._ssrc
         )
         if self.channel is not None:
             await self.channel.start()
@@ -120,12 +125,15 @@ class Peer:
     # ---- datagrams
 
     def _receive_media(self, datagram: bytes) -> None:
-        if self.media is not None:
+        if self.tap is not None:
+            self.tap(datagram)
+        elif self.media is not None:
             self.media.receive(datagram, time.monotonic())
 
     def _receive_dtls(self, datagram: bytes) -> None:
         if self._link is not None and not (self.channel is not None and self.channel.is_congested):
             self._link.receive(datagram)
 
-    def _send(self, datagram: bytes) -> None:
+    def send(self, datagram: bytes) -> None:
+        """Send protected media; dropped while there is no way to the peer."""
         self._agent.send_now(datagram)
