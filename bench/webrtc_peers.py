@@ -50,7 +50,7 @@ class EchoPlace:
             transport.play_audio(PlayAudio("resp", "item", 0, 0, frame, "audio/pcm"))
         await transport.aclose()
 
-    def receive(self, event: ClientEvent) -> None:
+    async def receive(self, event: ClientEvent) -> None:
         """Nobody steers an echo."""
 
     def stop(self, code: int, reason: str) -> None:
