@@ -100,13 +100,14 @@ class SipEndpoint:
         self._datagrams: DatagramSocket | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
+        self._looking: asyncio.TimerHandle | None = None
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- life -------------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> "SipEndpoint":
-        """Listen. Raises: OSError."""
+        """Listen. Raises: OSError; its `filename` is UDP, TCP or TLS: what could not be bound."""
         self._loop = asyncio.get_running_loop()
         self._bind()
         await self._group.__aenter__()
@@ -216,22 +217,24 @@ class SipEndpoint:
             try:
                 self._datagrams = DatagramSocket(host, self._listening["TCP"][1], self._admit, self._receive_datagram)
                 break
-            except OSError:
+            except OSError as error:
                 self._close()
                 if left == 1:
+                    error.filename = "UDP"
                     raise
         assert self._datagrams is not None
         self._listening["UDP"] = self._datagrams.local
         if self._tls is not None:
-            try:
-                self._listen("TLS", host, self._settings.tls_port)
-            except OSError:
-                self._close()
-                raise
+            self._listen("TLS", host, self._settings.tls_port)
 
     def _listen(self, transport: str, host: str, port: int) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        try:
+            listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        except OSError as error:
+            self._close()
+            error.filename = transport
+            raise
         listener.setblocking(False)
         self._listeners.append(listener)
         self._listening[transport] = listener.getsockname()[:2]
@@ -356,7 +359,7 @@ class SipEndpoint:
             self._datagrams.close()
         for flow in tuple(self._streams.values()):
             flow.close()
-        for handle in (self._timer, getattr(self, "_looking", None)):
+        for handle in (self._timer, self._looking):
             if handle is not None:
                 handle.cancel()
 

@@ -1,6 +1,7 @@
 """The phone line: a SIP endpoint as the configuration wants it, with its trunks and its certificate."""
 
 from ipaddress import ip_network
+from typing import Protocol
 
 from sip.admission import CallLimits
 from sip.call import Application
@@ -12,6 +13,7 @@ from sip.trunk import Trunk
 from sip.user_agent import AgentSettings
 from transports.http.tls import Certificate
 from voice.config_sip import SipConfig, TrunkConfig
+from voice.serving import ListenError, explain
 
 CODECS = {"pcmu": PCMU, "pcma": PCMA, "g722": G722, "opus": OPUS}
 """By the names that the configuration has for them."""
@@ -28,6 +30,59 @@ def phone_line(config: SipConfig, application: Application) -> SipEndpoint:
     certificate = Certificate(config.tls.certificate, config.tls.key, protocols=())
     look = certificate.reload_if_changed
     return SipEndpoint(settings, trunks, application, tls=certificate.context, look=look)
+
+
+class PhoneCalls(Application, Protocol):
+    """What takes the calls of a phone line, and holds them."""
+
+    async def start(self) -> None:
+        """Be ready for calls."""
+
+    async def aclose(self) -> None:
+        """End the calls that draining has left over, and what holds them."""
+
+
+class PhoneLine:
+    """The phone line of a service, as `voice.serving` opens, drains and closes it."""
+
+    def __init__(self, config: SipConfig, calls: PhoneCalls) -> None:
+        """Raises: ListenError for a certificate that cannot be used."""
+        self._config = config
+        self._calls = calls
+        try:
+            self._endpoint = phone_line(config, calls)
+        except OSError as error:  # ssl.SSLError is one
+            raise ListenError(f"sip.tls: no certificate and its key in PEM: {error}") from error
+        self._is_open = False
+
+    @property
+    def listening(self) -> dict[str, tuple[str, int]]:
+        """The addresses that were bound, by transport: UDP, TCP, TLS."""
+        return self._endpoint.listening
+
+    async def open(self) -> None:
+        """Listen. Raises: ListenError."""
+        await self._calls.start()
+        try:
+            await self._endpoint.__aenter__()
+        except OSError as error:
+            await self._calls.aclose()
+            port = self._config.tls_port if error.filename == "TLS" else self._config.port
+            key = "sip.tls_port: " if error.filename == "TLS" else "sip.port: "
+            reason = explain(error, self._config.host, port, set_host="sip.host: ", set_port=key)
+            raise ListenError(f"sip: {reason}") from error
+        self._is_open = True
+
+    def drain(self) -> None:
+        """Refuse new calls with 503; those that are up go on."""
+        self._endpoint.drain()
+
+    async def aclose(self) -> None:
+        """End what is left with BYE, and listen no more. Safe without `open`."""
+        if self._is_open:
+            self._is_open = False
+            await self._calls.aclose()
+            await self._endpoint.__aexit__(None, None, None)
 
 
 def endpoint_settings(config: SipConfig) -> EndpointSettings:

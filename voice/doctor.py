@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +22,7 @@ from rich.markup import escape
 
 from voice.config import TURN_COMPLETION_MODEL, Config, ServerConfig
 from voice.config_file import load
+from voice.config_sip import SipConfig
 from voice.errors import ConfigError, ModelError
 from voice.models import manifest
 from voice.talk.service import is_ready
@@ -92,6 +94,7 @@ def examine(config_path: Path | None = None) -> Iterator[Finding]:
     # With a broken file the rest is looked at with the defaults: one run should show everything.
     config = config or Config()
     yield check_port(config.server)
+    yield from check_phone_line(config.sip)
     models = list(check_models(config))
     yield from models
     whole = all(model.state != "fail" for model in models)
@@ -155,6 +158,63 @@ def check_port(server: ServerConfig) -> Finding:
         return Finding(
             name, "fail", f"cannot listen at {place}: {why}", "set server.host and server.port to a place you may use"
         )
+
+
+def check_phone_line(sip: SipConfig) -> Iterator[Finding]:
+    """Try to listen where the phone would ring, and look at the addresses that callers are told."""
+    if not sip.enabled:
+        return
+    wanted = [("UDP", socket.SOCK_DGRAM, "port"), ("TCP", socket.SOCK_STREAM, "port")]
+    if sip.tls is not None:
+        wanted.append(("TLS", socket.SOCK_STREAM, "tls_port"))
+    for transport, kind, key in wanted:
+        yield _check_phone_port(sip, transport, kind, key)
+    rtp = sip.rtp
+    pairs = (rtp.last - rtp.first + 1) // 2
+    detail = f"{rtp.first}-{rtp.last}: {pairs} calls at a time, {sip.limits.max_calls} are allowed"
+    if pairs < sip.limits.max_calls:
+        fix = f"set sip.rtp.last to {rtp.first + 3 * sip.limits.max_calls} or sip.limits.max_calls to {pairs}"
+        yield Finding("phone audio", "warning", detail, fix)
+    else:
+        yield Finding("phone audio", "ok", detail)
+    if not sip.is_loopback and sip.public_address is None and not _has_public_address():
+        yield Finding(
+            "phone address",
+            "warning",
+            "this machine has no public address of its own: a carrier would send audio to a private one",
+            "behind a 1:1 NAT set sip.public_address; with trunks of your own network only, all is well",
+        )
+
+
+def _check_phone_port(sip: SipConfig, transport: str, kind: socket.SocketKind, key: str) -> Finding:
+    port = sip.tls_port if key == "tls_port" else sip.port
+    name, place = f"phone {transport}", f"{sip.host}:{port}"
+    family = socket.AF_INET6 if ":" in sip.host else socket.AF_INET
+    try:
+        with socket.socket(family, kind) as probe:
+            if kind is socket.SOCK_STREAM:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((sip.host, port))
+            return Finding(name, "ok", f"{place} is free")
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            fix = f"stop what listens there (a voice service that runs?), or set sip.{key}"
+            return Finding(name, "fail", f"{place} is in use", fix)
+        return Finding(
+            name, "fail", f"cannot listen at {place}: {error.strerror or error}", f"set sip.host or sip.{key}"
+        )
+
+
+def _has_public_address() -> bool:
+    found = [address.address for addresses in psutil.net_if_addrs().values() for address in addresses]
+    return any(_is_public(text) for text in found)
+
+
+def _is_public(text: str) -> bool:
+    try:
+        return ip_address(text.partition("%")[0]).is_global
+    except ValueError:  # a hardware address
+        return False
 
 
 def check_models(config: Config) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -56,6 +56,10 @@ class Announcer(Protocol):
         """It listens, at the address and port that were really bound."""
         ...
 
+    def ringing(self, listening: Mapping[str, tuple[str, int]]) -> None:
+        """The phone line listens at these addresses: UDP, TCP, TLS."""
+        ...
+
     def loading(self) -> None:
         """The models are being loaded."""
         ...
@@ -78,6 +82,27 @@ class Models(Protocol):
 
     async def aclose(self) -> None:
         """End what `load` began. Safe without it."""
+        ...
+
+
+class PhoneLine(Protocol):
+    """What calls come by."""
+
+    @property
+    def listening(self) -> Mapping[str, tuple[str, int]]:
+        """The addresses that were bound, by transport."""
+        ...
+
+    async def open(self) -> None:
+        """Listen. Raises: ListenError."""
+        ...
+
+    def drain(self) -> None:
+        """Refuse new calls; those that are up go on."""
+        ...
+
+    async def aclose(self) -> None:
+        """End what is left and listen no more. Safe without `open`."""
         ...
 
 
@@ -105,6 +130,8 @@ class Served:
     """None when nobody thinks with them."""
     certificate: Certificate | None = None
     """None where TLS is not served."""
+    phone_line: PhoneLine | None = None
+    """None where no phone rings."""
 
 
 async def serve(served: Served, config: ServerConfig) -> None:
@@ -122,6 +149,9 @@ async def serve(served: Served, config: ServerConfig) -> None:
                 renew = asyncio.create_task(_renew(served.certificate), name="renew certificate")
             else:
                 served.announcer.listening(*await _listen(runner, config))
+            if served.phone_line is not None:
+                await served.phone_line.open()
+                served.announcer.ringing(served.phone_line.listening)
             load = asyncio.create_task(_load(served), name="load models")
             await stop.first.wait()
             await _drain(served, stop, config.drain_s)
@@ -130,6 +160,8 @@ async def serve(served: Served, config: ServerConfig) -> None:
             if task is not None:
                 task.cancel()
                 await asyncio.wait({task})
+        if served.phone_line is not None:
+            await _within(served.phone_line.aclose(), "hang up")
         await _within(runner.cleanup(), "close the connections")
         if served.models is not None:
             await _within(served.models.aclose(), "end the model host")
@@ -157,6 +189,8 @@ async def _load(served: Served) -> None:
 
 
 async def _drain(served: Served, stop: "_StopSignals", drain_s: float) -> None:
+    if served.phone_line is not None:
+        served.phone_line.drain()
     served.announcer.stopping(served.sessions.active)
     drained = asyncio.create_task(served.sessions.drain(drain_s), name="drain")
     second = asyncio.create_task(stop.second.wait(), name="second signal")
@@ -187,19 +221,22 @@ async def _listen(
     return str(host), int(port)
 
 
-def explain(error: OSError, host: str, port: int) -> str:
-    """Say in one sentence why an address cannot be listened at, and what helps."""
+def explain(error: OSError, host: str, port: int, *, set_host: str = "--host ", set_port: str = "--port ") -> str:
+    """Say in one sentence why an address cannot be listened at, and what helps.
+
+    `set_host` and `set_port` are how another one is asked for.
+    """
     if isinstance(error, socket.gaierror):
-        return f"the host name {host} is not known: give an address of this machine, as in --host 127.0.0.1"
+        return f"the host name {host} is not known: give an address of this machine, as in {set_host}127.0.0.1"
     # asyncio gives one error of its own where several addresses were tried.
     code = error.errno
     if code == errno.EADDRINUSE:
         other = port % 65535 + 1
-        return f"port {port} on {host} is in use: stop what listens there, or take another, as in --port {other}"
+        return f"port {port} on {host} is in use: stop what listens there, or take another, as in {set_port}{other}"
     if code == errno.EACCES:
-        return f"port {port} needs more rights than this user has: take one above 1023, as in --port 8080"
+        return f"port {port} needs more rights than this user has: take one above 1023, as in {set_port}8080"
     if code == errno.EADDRNOTAVAIL:
-        return f"{host} is no address of this machine: take one that is, as in --host 127.0.0.1"
+        return f"{host} is no address of this machine: take one that is, as in {set_host}127.0.0.1"
     return f"cannot listen at {host} port {port}: {os.strerror(code) if code else error}"
 
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from voice import cli, doctor
 from voice.config import Config, ServerConfig
+from voice.config_sip import SipConfig
 from voice.errors import ModelDamaged, ModelMissing
 from voice.models import manifest
 
@@ -155,3 +156,58 @@ def test_fetching_without_names_asks_only_for_what_is_used(tmp_path: Path) -> No
     path.write_text("agents: {desk: {engine: scripted}}\naliases: {}\n", encoding="utf-8")
     result = CliRunner().invoke(cli.build(["models"]), ["models", "fetch", "--config", str(path)])
     assert result.stdout == "All models are here: silero-vad, smart-turn-v3.2.\n"
+
+
+class Probe:
+    """A socket that can be bound, or not."""
+
+    def __init__(self, fault: OSError | None = None) -> None:
+        self._fault = fault
+
+    def __enter__(self) -> "Probe":
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        pass
+
+    def setsockopt(self, *args: object) -> None:
+        pass
+
+    def bind(self, address: object) -> None:
+        if self._fault is not None:
+            raise self._fault
+
+
+@pytest.mark.parametrize(
+    ("sip", "fault", "found"),
+    [
+        ({}, None, []),
+        ({"enabled": True}, None, [("phone UDP", "ok"), ("phone TCP", "ok"), ("phone audio", "ok")]),
+        (
+            {"enabled": True},
+            OSError(errno.EADDRINUSE, "in use"),
+            [("phone UDP", "fail"), ("phone TCP", "fail"), ("phone audio", "ok")],
+        ),
+        (
+            {"enabled": True, "rtp": {"first": 20000, "last": 20009}},
+            None,
+            [("phone UDP", "ok"), ("phone TCP", "ok"), ("phone audio", "warning")],
+        ),
+        (
+            {"enabled": True, "host": "0.0.0.0"},
+            None,
+            [("phone UDP", "ok"), ("phone TCP", "ok"), ("phone audio", "ok"), ("phone address", "warning")],
+        ),
+        (
+            {"enabled": True, "host": "0.0.0.0", "public_address": "203.0.113.7"},
+            None,
+            [("phone UDP", "ok"), ("phone TCP", "ok"), ("phone audio", "ok")],
+        ),
+    ],
+)
+def test_the_phone_line_is_looked_at_where_it_is_on(monkeypatch: pytest.MonkeyPatch, sip, fault, found) -> None:
+    monkeypatch.setattr(socket, "socket", lambda *args: Probe(fault))
+    monkeypatch.setattr(doctor, "_has_public_address", lambda: False)
+    findings = list(doctor.check_phone_line(SipConfig.model_validate(sip)))
+    assert [(finding.name, finding.state) for finding in findings] == found
+    assert all(finding.fix for finding in findings if finding.state != "ok")

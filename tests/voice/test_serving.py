@@ -32,6 +32,9 @@ class World:
     def listening(self, host: str, port: int) -> None:
         self.note(f"listening {host}:{port}")
 
+    def ringing(self, listening: object) -> None:
+        self.note(f"ringing {listening}")
+
     def loading(self) -> None:
         self.note("loading")
 
@@ -69,7 +72,7 @@ def frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gc.freeze", lambda: None)
 
 
-async def run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def run(world: World, monkeypatch: pytest.MonkeyPatch, line: "Line | None" = None) -> None:
     def take(_signal: int, handler: object) -> None:
         world.handler = handler  # type: ignore[assignment]
 
@@ -77,7 +80,7 @@ async def run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "add_signal_handler", take, raising=False)
     monkeypatch.setattr(loop, "remove_signal_handler", lambda _signal: None, raising=False)
     async with asyncio.timeout(5):
-        await serve(Served(web.Application(), world, world, world), ServerConfig(drain_s=7))
+        await serve(Served(web.Application(), world, world, world, phone_line=line), ServerConfig(drain_s=7))
 
 
 @pytest.mark.usefixtures("listen")
@@ -153,3 +156,39 @@ def test_a_listening_error_is_a_sentence_with_its_remedy(error: OSError, words: 
     assert "\n" not in said
     for part in words:
         assert part in said
+
+
+class Line:
+    """A phone line that writes down what is done to it."""
+
+    def __init__(self, world: World, fault: ListenError | None = None) -> None:
+        self.listening = {"UDP": ("127.0.0.1", 5060)}
+        self._world, self._fault = world, fault
+
+    async def open(self) -> None:
+        if self._fault is not None:
+            raise self._fault
+        self._world.note("line open")
+
+    def drain(self) -> None:
+        self._world.note("line drains")
+
+    async def aclose(self) -> None:
+        self._world.note("line closed")
+
+
+@pytest.mark.usefixtures("listen")
+async def test_the_phone_refuses_new_calls_before_the_sessions_drain_and_hangs_up_after(monkeypatch) -> None:
+    world = World()
+    world.drained.set()
+    await run(world, monkeypatch, Line(world))
+    order = ["line open", "ringing {'UDP': ('127.0.0.1', 5060)}", "ready", "line drains", "draining 7", "drained"]
+    assert [what for what in world.seen if what in (*order, "line closed")] == [*order, "line closed"]
+
+
+@pytest.mark.usefixtures("listen")
+async def test_a_phone_line_that_cannot_listen_stops_the_start(monkeypatch) -> None:
+    world = World()
+    with pytest.raises(ListenError, match="port 5060"):
+        await run(world, monkeypatch, Line(world, ListenError("sip: port 5060 on 127.0.0.1 is in use")))
+    assert "ready" not in world.seen

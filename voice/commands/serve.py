@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from voice.config import Config
 
 
@@ -34,6 +36,15 @@ class ConsoleAnnouncer:
         self._console.print(f"  clients  {socket}://{escape(at)}/v1/realtime?model={escape(answering)}{more}")
         self._console.print(f"  try      {escape(talk)}")
         self._console.print(f"  state    curl {web}://{escape(at)}/readyz")
+
+    def ringing(self, listening: "Mapping[str, tuple[str, int]]") -> None:
+        """Print where the phone rings."""
+        host, port = listening["UDP"]
+        at = f"[{host}]" if ":" in host else host
+        tls = f", TLS {listening['TLS'][1]}" if "TLS" in listening else ""
+        self._console.print(f"  phone    sip:{escape(at)}:{port} (UDP, TCP{tls})")
+        if self._config.sip.is_loopback:
+            self._console.print(f"  try      voice call sip:{escape(at)}:{port} --wav question.wav")
 
     def loading(self) -> None:
         """Print what the wait is for."""
