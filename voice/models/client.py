@@ -1,4 +1,4 @@
-"""The media process's end of the model host: starts it, asks it, and starts it again when it dies.
+"""The media process's end of the model host: starts it, asks it, and starts it again when it dies or hangs.
 
     async with ModelHost(HostSettings()) as host:
         text = await host.transcribe(session, pcm_16k)
@@ -28,7 +28,9 @@ from voice.models.manifest import find
 from voice.models.prefixes import copy_prefixes
 from voice.models.process import HostProcess
 from voice.models.settings import HostSettings
+from voice.models.watchdog import Watchdog
 from voice.models.wire import (
+    Beat,
     Cancel,
     Done,
     Failed,
@@ -70,7 +72,7 @@ class ModelHost:
     """The embedded models, shared by all sessions of this process. One event loop."""
 
     def __init__(self, settings: HostSettings | None = None, *, on_death: Callable[[], None] | None = None) -> None:
-        """`on_death` is called on the event loop each time the host process dies unbidden."""
+        """`on_death` is called on the event loop each time the host process dies unbidden, or hangs and is ended."""
         self._settings = settings or HostSettings()
         self._on_death = on_death
         self._process: HostProcess | None = None
@@ -81,6 +83,7 @@ class ModelHost:
         self._loaded: Loaded | None = None
         self._folder = ""
         self._closed = False
+        self._watchdog = Watchdog(self._settings.silent_s, self._settings.stuck_s)
         self.deaths = 0
         """How often the host process has died unbidden."""
 
@@ -264,7 +267,9 @@ class ModelHost:
         loading: asyncio.Future[Loaded] = asyncio.get_running_loop().create_future()
 
         def receive(message: FromHost) -> None:
-            if isinstance(message, Loaded):
+            if isinstance(message, Beat):
+                self._watchdog.note_beat(message.without_progress_s, time.monotonic())
+            elif isinstance(message, Loaded):
                 if not loading.done():
                     loading.set_result(message)
             elif isinstance(message, Failed) and message.id == 0:
@@ -276,6 +281,7 @@ class ModelHost:
         self._process = await HostProcess.start(receive, nice=self._settings.nice)
         self._process.send(load)
         self._loaded = await self._until_loaded(self._process, loading)
+        self._watchdog.begin(time.monotonic())
         self._ready.set()
         log.info("models loaded", pid=self.pid, took_s=round(time.monotonic() - started, 2), **self._loaded.seconds)
 
@@ -302,7 +308,7 @@ class ModelHost:
             process = self._process
             if process is not None and self.ready:
                 began = time.monotonic()
-                code = await process.wait()
+                code = await self._watch(process)
                 if time.monotonic() - began > _HEALTHY_S:
                     failures = 0
                 self.deaths += 1
@@ -317,6 +323,19 @@ class ModelHost:
             except (EngineError, OSError) as error:
                 log.error("model host does not start", error=str(error), attempt=failures)
                 await self._end_process()
+
+    async def _watch(self, process: HostProcess) -> int:
+        """Wait for the end of a process, and bring one to it that hangs; returns the exit code."""
+        waiting = asyncio.create_task(process.wait(), name="model-host-end")
+        try:
+            while not (await asyncio.wait({waiting}, timeout=self._settings.beat_s))[0]:
+                complaint = self._watchdog.complaint(time.monotonic())
+                if complaint is not None:
+                    log.error("model host hangs", why=complaint)
+                    process.kill()
+            return waiting.result()
+        finally:
+            waiting.cancel()
 
     async def _end_process(self) -> None:
         """End the process, if there is one, and whoever waits for its answers."""

@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from voice.errors import EngineError
 from voice.models.lanes import Lane, lane_of
 from voice.models.wire import (
+    Beat,
     Cancel,
     Failed,
     FromHost,
@@ -85,7 +86,7 @@ class Host:
             lane.accept(request)
 
     def _load(self, load: Load) -> None:
-        """Load the models at the same time, then answer Loaded or Failed."""
+        """Load the models at the same time, then answer Loaded or Failed; from then on, beat."""
         seconds: dict[str, float] = {}
         lanes = load.settings.lanes
 
@@ -111,6 +112,13 @@ class Host:
             )
             self._lanes[lane].start()
         self._send(Loaded(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+        self._beat(load.settings.beat_s)
+
+    def _beat(self, every_s: float) -> None:
+        """Say for ever that the process lives, and how its workers do."""
+        while True:
+            time.sleep(every_s)
+            self._send(Beat(max((lane.without_progress_s() for lane in self._lanes.values()), default=0.0)))
 
     def _send(self, message: FromHost) -> None:
         """Send to the parent, from any thread. A parent that is gone is noticed by `serve`."""

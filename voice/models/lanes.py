@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from voice.errors import EngineError
@@ -50,11 +51,18 @@ class Lane:
             self._queue.cancel(request_id)
             self._changed.notify_all()
 
+    def without_progress_s(self) -> float:
+        """How long none of the running jobs has shown progress: one may wait for the others. 0 when none runs."""
+        now_s = time.monotonic()
+        with self._changed:
+            return min((now_s - job.progressed_s for job in self._queue.running), default=0.0)
+
     def _serve(self) -> None:
         while True:
             with self._changed:
                 while (job := self._queue.pop()) is None:
                     self._changed.wait()
+                job.progressed_s = time.monotonic()
             done = self._attempt(job)
             with self._changed:
                 self._queue.finish(job)
@@ -71,8 +79,12 @@ class Lane:
             if not job.cancelled:
                 self._send(message)
 
+        def stopped() -> bool:
+            job.progressed_s = time.monotonic()
+            return job.stopped
+
         try:
-            return self._work(job.request, send, lambda: job.stopped)
+            return self._work(job.request, send, stopped)
         except EngineError as error:
             return Failed(job.request.id, error.message)
         except Exception as error:  # the boundary of this request

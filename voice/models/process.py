@@ -63,6 +63,11 @@ class HostProcess:
         """Wait for the end; returns the exit code (negative: the signal). Cancelling is safe."""
         return await self._child.wait()
 
+    def kill(self) -> None:
+        """End the process however it is; `wait` tells when it is gone. Safe to call on a dead one."""
+        if self._child.returncode is None:
+            self._child.kill()
+
     async def end(self) -> None:
         """End the process and wait until it is gone. Safe to call on a dead one."""
         self._transport.abort()

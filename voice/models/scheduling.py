@@ -24,6 +24,8 @@ class Job:
     yielded: bool = False
     """It has to make room for urgent work and will be taken up again."""
     running: bool = field(default=False)
+    progressed_s: float = 0.0
+    """When whoever works on it last asked whether to stop, on the worker's clock."""
 
     @property
     def background(self) -> bool:

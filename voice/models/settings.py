@@ -51,6 +51,12 @@ class HostSettings:
     nice: int = 5
     """Added to the niceness of the host, so that the media process keeps its time."""
     load_timeout_s: float = 120.0
+    beat_s: float = 1.0
+    """How often the host says that it lives."""
+    silent_s: float = 15.0
+    """A host of which nothing was heard for so long is ended and started again."""
+    stuck_s: float = 60.0
+    """The same for one in which a model shows no progress: no token, no batch of a prompt, no sentence."""
     lanes: tuple[str, ...] = ("speech-to-text", "language-model", "text-to-speech")
     """Which of the models are loaded: where another server thinks, 650 MB need not be held for it."""
     scripted: ScriptedModels | None = None

@@ -3,6 +3,7 @@
     media process                      host
     Load ────────────────────────────►       once, first
          ◄──────────────────── Loaded | Failed(id=0)
+         ◄──────────────────── Beat              again and again from then on
     Transcribe | Generate | Prefill | Speak ►
          ◄── Piece | Sound ... Done | Failed  the answers to one request carry its id
     Cancel ──────────────────────────►       nothing more comes for that id, sooner or later
@@ -119,6 +120,13 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     output_tokens: int = 0
 
 
+class Beat(msgspec.Struct, frozen=True, tag="beat"):
+    """The host lives."""
+
+    without_progress_s: float
+    """How long a model that is at work has shown no progress; of several, the longest."""
+
+
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
     """A request, or with id 0 the loading, has failed."""
 
@@ -128,7 +136,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     retry_after_s: float = 1.0
 
 
-FromHost = Loaded | Piece | Sound | Done | Failed
+FromHost = Loaded | Beat | Piece | Sound | Done | Failed
 
 _encoder = msgspec.msgpack.Encoder()
 _to_host: msgspec.msgpack.Decoder[ToHost] = msgspec.msgpack.Decoder(ToHost)

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -158,6 +159,19 @@ async def test_a_host_killed_again_and_again_comes_back() -> None:
             await until(lambda: not host.ready)
             assert len(await answer(host)) == 7
         assert host.deaths == 3
+
+
+async def test_a_host_that_hangs_is_ended_and_started_again() -> None:
+    watched = replace(settings(), beat_s=0.05, silent_s=0.5)
+    async with ModelHost(watched) as host:
+        assert host.pid is not None
+        hanging = host.pid
+        os.kill(hanging, signal.SIGSTOP)
+        with pytest.raises(EngineUnavailable):
+            await answer(host)
+        assert len(await answer(host)) == 7
+        assert host.pid != hanging
+        assert host.deaths == 1
 
 
 async def test_a_model_that_cannot_be_loaded_fails_the_start_and_leaves_nothing() -> None:
