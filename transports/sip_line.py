@@ -1,10 +1,10 @@
-"""The phone line: a SIP endpoint as the configuration wants it, with its trunks and its certificate."""
+"""The phone line as the configuration wants it: a SIP endpoint with its trunks and its certificate, and who answers."""
 
 from ipaddress import ip_network
 from typing import Protocol
 
 from sip.admission import CallLimits
-from sip.call import Application
+from sip.call import Application, IncomingCall
 from sip.codecs import G722, OPUS, PCMA, PCMU
 from sip.crypto import Srtp
 from sip.endpoint import EndpointSettings, SipEndpoint
@@ -12,6 +12,8 @@ from sip.gate import GateLimits
 from sip.trunk import Trunk
 from sip.user_agent import AgentSettings
 from transports.http.tls import Certificate
+from transports.phone import PhoneSettings, Route
+from transports.sip_call import KeySettings
 from voice.config_sip import SipConfig, TrunkConfig
 from voice.serving import ListenError, explain
 
@@ -83,6 +85,27 @@ class PhoneLine:
             self._is_open = False
             await self._calls.aclose()
             await self._endpoint.__aexit__(None, None, None)
+
+
+def route_of(config: SipConfig) -> Route:
+    """Return who answers which call."""
+
+    def route(call: IncomingCall) -> str | None:
+        return config.agent_for(call.arrival.trunk.name, call.called, call.caller, call.headers)
+
+    return route
+
+
+def phone_settings(config: SipConfig) -> PhoneSettings:
+    """Return what the phone is told about audio and keys."""
+    return PhoneSettings(
+        host="127.0.0.1" if config.host == "localhost" else config.host,
+        first_port=config.rtp.first,
+        last_port=config.rtp.last,
+        media_timeout_s=config.rtp.timeout_s,
+        hears_tones=config.keys.inband,
+        keys=KeySettings(config.keys.to_agent, config.keys.pause_s),
+    )
 
 
 def endpoint_settings(config: SipConfig) -> EndpointSettings:

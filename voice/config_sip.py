@@ -1,6 +1,6 @@
 """The `sip:` section: where the phone rings, whose calls are taken, who answers them."""
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Any, Literal
 
@@ -53,6 +53,10 @@ class TrunkConfig(Section):
     """Who answers what no route names."""
     routes: dict[str, str] = Field(default_factory=dict)
     """Dialled number → agent. `"+1555*"` is every number that begins so; the longest one wins."""
+    callers: dict[str, str] = Field(default_factory=dict)
+    """Caller's number → agent, in the same way; goes before `routes`."""
+    headers: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """Header of the INVITE → its value → agent, as in `X-Department: {sales: seller}`; goes before `callers`."""
     max_calls: int | None = Field(None, ge=1)
     """At a time; one more gets 503. null: as many as `sip.limits.max_calls`."""
     calls_per_s: float | None = Field(None, gt=0)
@@ -77,6 +81,19 @@ class RtpPorts(Section):
 
     first: int = Field(20_000, ge=1024, le=65_534)
     last: int = Field(21_999, ge=1025, le=65_535)
+    timeout_s: float = Field(30.0, gt=0)
+    """A caller of whom nothing is heard for so long is gone; not while on hold or suppressing silence."""
+
+
+class KeysConfig(Section):
+    """The keys that callers press. Watchers of a session are always told; by RTP events and INFO they always come."""
+
+    inband: bool = False
+    """Find them in the audio itself, too, for lines that send them no other way."""
+    to_agent: bool = False
+    """Hand them to the agent as a user's message, and let it answer."""
+    pause_s: float = Field(2.0, gt=0)
+    """A line of keys is complete after so long without one, or with `#`."""
 
 
 class SipConfig(Section):
@@ -101,6 +118,7 @@ class SipConfig(Section):
     trunks: dict[str, TrunkConfig] = Field(default_factory=dict)
     limits: SipLimits = SipLimits()
     rtp: RtpPorts = RtpPorts()
+    keys: KeysConfig = KeysConfig()
 
     @property
     def is_loopback(self) -> bool:
@@ -110,22 +128,38 @@ class SipConfig(Section):
         except ValueError:
             return self.host == "localhost"
 
-    def agent_for(self, trunk: str, called: str) -> str | None:
-        """Return the agent for a number dialled over a trunk, "" for the default one, None for a wrong number.
+    def agent_for(
+        self, trunk: str, called: str, caller: str = "", headers: Iterable[tuple[str, str]] = ()
+    ) -> str | None:
+        """Return the agent for a call over a trunk, "" for the default one, None for a wrong number.
 
         A trunk that has routes and no agent of its own answers only what its routes name.
         """
         config = self.trunks.get(trunk)
         if config is None:  # a call of this machine
             return self.agent or ""
-        if called in config.routes:
-            return config.routes[called]
-        prefixes = [key for key in config.routes if key.endswith("*") and called.startswith(key[:-1])]
-        if prefixes:
-            return config.routes[max(prefixes, key=len)]
+        agent = _by_header(config.headers, headers) or _by_number(config.callers, caller)
+        agent = agent or _by_number(config.routes, called)
+        if agent is not None:
+            return agent
         if config.agent is not None:
             return config.agent
         return None if config.routes else self.agent or ""
+
+
+def _by_number(routes: Mapping[str, str], number: str) -> str | None:
+    if number in routes:
+        return routes[number]
+    prefixes = [key for key in routes if key.endswith("*") and number.startswith(key[:-1])]
+    return routes[max(prefixes, key=len)] if prefixes else None
+
+
+def _by_header(routes: Mapping[str, Mapping[str, str]], headers: Iterable[tuple[str, str]]) -> str | None:
+    if not routes:
+        return None
+    wanted = {name.lower(): values for name, values in routes.items()}
+    found = (wanted.get(name.lower(), {}).get(value.strip()) for name, value in headers)
+    return next((agent for agent in found if agent is not None), None)
 
 
 def check_sip(sip: SipConfig, agents: Container[str]) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -158,6 +192,9 @@ def _check_trunk(
         yield ("transports",), "calls over TLS need a certificate: set sip.tls"
     if trunk.agent is not None and trunk.agent not in agents:
         yield ("agent",), f"there is no agent '{trunk.agent}'"
-    for number, agent in trunk.routes.items():
+    named = [(("routes", number), agent) for number, agent in trunk.routes.items()]
+    named += [(("callers", number), agent) for number, agent in trunk.callers.items()]
+    headers = [(("headers", name, value), agent) for name, one in trunk.headers.items() for value, agent in one.items()]
+    for place, agent in (*named, *headers):
         if agent not in agents:
-            yield ("routes", number), f"there is no agent '{agent}'"
+            yield place, f"there is no agent '{agent}'"

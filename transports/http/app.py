@@ -51,17 +51,18 @@ def build_app(
     limits: WebSocketLimits | None = None,
     single_requests: SingleRequests | None = None,
     webrtc: WebRtcSettings | None = None,
+    calls: Calls | None = None,
 ) -> web.Application:
     """Return the application; whoever runs it drains `sessions` first and then cleans the application up.
 
     `registry` is what `/metrics` shows, with the traffic of the WebSockets added to it. With an empty `keys` everyone
     on this machine is let in: bind loopback only then. `single_requests` serves what is asked outside sessions; without
-    `webrtc` no calls are made.
+    `webrtc` no calls are made. Sidebands find sessions in `calls`, those of other transports too.
     """
     traffic = Traffic()
     registry = registry or CollectorRegistry()
     registry.register(TrafficCollector(traffic))
-    secrets, calls = ClientSecrets(), Calls()
+    secrets, calls = ClientSecrets(), calls or Calls()
     realtime = Realtime(sessions, keys, limits or WebSocketLimits(), traffic, secrets, calls)
     service = _Service(sessions, keys, registry)
     control = _Control(sessions, keys, secrets, webrtc)

@@ -16,6 +16,8 @@ class Call:
     place: Place
     key_id: str | None
     """Whose it is; nobody else finds it."""
+    is_anyones: bool = False
+    """True for a phone call, which no key has opened: every key of the service finds it."""
 
 
 class Calls:
@@ -44,7 +46,9 @@ class Calls:
         Raises: ApiError 404, whoever else's it may be.
         """
         call = self._live.get(call_id)
-        if call is None or call.key_id != key_id or (joinable and not call.transport.is_joinable):
+        if call is None or (joinable and not call.transport.is_joinable):
+            raise call_not_found()
+        if call.key_id != key_id and not call.is_anyones:
             raise call_not_found()
         return call
 
