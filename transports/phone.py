@@ -150,9 +150,7 @@ class Phone:
         except StateError as error:  # given up while it arrived
             transport.ended_early(str(error))
 
-    async def _hold(
-        self, shared: SharedTransport, transport: SipCallTransport, place: Place, call_id: str
-    ) -> None:
+    async def _hold(self, shared: SharedTransport, transport: SipCallTransport, place: Place, call_id: str) -> None:
         loop = asyncio.get_running_loop()
         began_s, is_up = loop.time(), False
         try:

@@ -27,7 +27,9 @@ class MediaCollector(Collector):
         for what in ("received", "sent", "lost", "late", "rejected", "unsent"):
             packets.add_metric([what], getattr(traffic, f"{what}_packets"))
         yield packets
-        heard = CounterMetricFamily(f"{name}_repaired_seconds", "Audio in place of packets that were lost.", labels=["how"])
+        heard = CounterMetricFamily(
+            f"{name}_repaired_seconds", "Audio in place of packets that were lost.", labels=["how"]
+        )
         heard.add_metric(["concealed"], traffic.concealed_ms / 1000)
         heard.add_metric(["recovered"], traffic.recovered_ms / 1000)
         yield heard

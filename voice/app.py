@@ -21,8 +21,12 @@ from tools.registry import load_tools
 from tools.threads import ThreadPool
 from transports.http.app import build_app
 from transports.http.auth import KeyRing
+from transports.http.calls import Calls
 from transports.http.tls import Certificate
 from transports.outbox import OutboxLimits
+from transports.phone import Phone
+from transports.phone_metrics import PhoneMetrics
+from transports.sip_line import phone_settings, route_of, serve_calls
 from transports.webrtc.settings import settings_of
 from transports.websocket import WebSocketLimits
 from voice.activity import ActivityService
@@ -137,6 +141,7 @@ class _Builder:
         )
         if models is not None:
             models.prompts = self._prompts(sessions)
+        calls = Calls()
         application = build_app(
             sessions,
             KeyRing({key.id: key.secret.get_secret_value() for key in self._config.server.keys}),
@@ -144,13 +149,23 @@ class _Builder:
             limits=self._wire_limits(),
             single_requests=self._single_requests(sessions),
             webrtc=settings_of(self._config.webrtc) if self._config.webrtc.enabled else None,
+            calls=calls,
         )
 
         async def close_pool(_: web.Application) -> None:
             await pool.aclose()
 
         application.on_cleanup.append(close_pool)
+        self._add_phone(application, sessions, calls, registry)
         return Service(application, sessions, models)
+
+    def _add_phone(
+        self, application: web.Application, sessions: SessionManager, calls: Calls, registry: CollectorRegistry
+    ) -> None:
+        sip = self._config.sip
+        if sip.enabled:
+            phone = Phone(sessions, calls, route_of(sip), phone_settings(sip), PhoneMetrics(registry))
+            application.cleanup_ctx.append(serve_calls(sip, phone))
 
     # --- agents ---------------------------------------------------------------------------------------------
 

@@ -120,3 +120,36 @@ def test_a_password_is_never_shown(read) -> None:
     assert "hush" not in problem(read, text)
     sip = read("sip:\n  trunks:\n    x:\n      credentials: {alice: hush}\n")
     assert "hush" not in sip.model_dump_json()
+
+
+CALLERS = """\
+sip:
+  agent: desk
+  trunks:
+    carrier:
+      addresses: 203.0.113.0/24
+      routes: {"100": desk}
+      callers: {"+1555*": night}
+      headers: {X-Department: {night: night, day: desk}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("caller", "headers", "agent"),
+    [
+        ("+15551", [], "night"),
+        ("+44", [], "desk"),
+        ("+15551", [("x-department", "day")], "desk"),
+        ("+44", [("X-Department", "night")], "night"),
+        ("+44", [("X-Department", "nobody")], "desk"),
+    ],
+)
+def test_caller_and_headers_choose_before_the_number_dialled(read, caller: str, headers, agent: str) -> None:
+    assert read(CALLERS).agent_for("carrier", "100", caller, headers) == agent
+
+
+def test_an_agent_that_callers_or_headers_name_must_exist(read) -> None:
+    text = "sip:\n  trunks:\n    a:\n      addresses: 203.0.113.1\n      callers: {'1': nobody}\n"
+    assert "there is no agent 'nobody'" in problem(read, text)
+    text = "sip:\n  trunks:\n    a:\n      addresses: 203.0.113.1\n      headers: {X-A: {b: nobody}}\n"
+    assert "there is no agent 'nobody'" in problem(read, text)
