@@ -50,7 +50,7 @@ Route = Callable[[IncomingCall], str | None]
 
 
 class Phone:
-    """An `Application` of a `SipEndpoint`. Takes calls while `run` is under way."""
+    """An `Application` of a `SipEndpoint`. Takes calls from `start` to `aclose`."""
 
     def __init__(
         self, sessions: Sessions, calls: Calls, route: Route, settings: PhoneSettings, metrics: PhoneMetrics
@@ -65,37 +65,39 @@ class Phone:
         self._ground: MediaGround | None = None
         self._group: asyncio.TaskGroup | None = None
         self._open: set[SipCallTransport] = set()
-        self._is_stopping = False
+        self._keeper: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
 
     @property
     def active(self) -> int:
         """Calls that are up."""
         return len(self._open)
 
-    async def __aenter__(self) -> "Phone":
+    async def start(self) -> None:
         """Be ready for calls."""
         settings = self._settings
         self._ground = MediaGround(
             settings.host, self._ports, Ticker(), self._metrics.traffic, settings.media_timeout_s, settings.hears_tones
         )
-        self._group = asyncio.TaskGroup()
-        await self._group.__aenter__()
-        return self
+        ready = asyncio.Event()
+        self._keeper = asyncio.create_task(self._keep(ready), name="phone calls")
+        await ready.wait()
 
-    async def hang_up_all(self) -> None:
-        """End every call; new ones are refused from now on."""
-        self._is_stopping = True
+    async def _keep(self, ready: asyncio.Event) -> None:
+        """Own the calls' tasks, until `aclose` and the end of the last."""
+        async with asyncio.TaskGroup() as self._group:
+            ready.set()
+            await self._stopping.wait()
+
+    async def aclose(self) -> None:
+        """Hang up every call, and wait until their sessions have ended. Safe without `start`."""
+        self._stopping.set()
         for transport in tuple(self._open):
             await transport.aclose(_GOING_AWAY, "The service is stopping.")
-
-    async def __aexit__(self, *_: object) -> None:
-        """End every call, and wait until their sessions have ended."""
-        await self.hang_up_all()
-        group, ground = self._group, self._ground
-        if group is not None:
-            await group.__aexit__(None, None, None)
-        if ground is not None:
-            ground.ticker.close()
+        if self._keeper is not None:
+            await self._keeper
+        if self._ground is not None:
+            self._ground.ticker.close()
 
     # ---- Application
 
@@ -103,7 +105,7 @@ class Phone:
         """Answer, or refuse with the reason in one line of the log."""
         ground, group = self._ground, self._group
         name = self._route(call)
-        if ground is None or group is None or self._is_stopping:
+        if ground is None or group is None or self._stopping.is_set():
             self._refuse(call, 503, "the service is stopping")
         elif name is None:
             self._refuse(call, 404, "no route for the number")

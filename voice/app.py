@@ -26,7 +26,7 @@ from transports.http.tls import Certificate
 from transports.outbox import OutboxLimits
 from transports.phone import Phone
 from transports.phone_metrics import PhoneMetrics
-from transports.sip_line import phone_settings, route_of, serve_calls
+from transports.sip_line import PhoneLine, phone_settings, route_of
 from transports.webrtc.settings import settings_of
 from transports.websocket import WebSocketLimits
 from voice.activity import ActivityService
@@ -62,6 +62,8 @@ class Service:
     sessions: SessionManager
     models: EmbeddedModels | None
     """None where nobody thinks with them."""
+    phone: Phone | None = None
+    """Takes the calls of the phone line; None where there is none."""
 
 
 def check(loaded: Loaded) -> None:
@@ -84,7 +86,8 @@ def run(loaded: Loaded, announcer: Announcer) -> None:
 async def _run(loaded: Loaded, announcer: Announcer) -> None:
     service = compose(loaded)
     certificate = _certificate(loaded.config)
-    served = Served(service.application, service.sessions, announcer, service.models, certificate)
+    line = PhoneLine(loaded.config.sip, service.phone) if service.phone is not None else None
+    served = Served(service.application, service.sessions, announcer, service.models, certificate, line)
     await serve(served, loaded.config.server)
 
 
@@ -156,16 +159,13 @@ class _Builder:
             await pool.aclose()
 
         application.on_cleanup.append(close_pool)
-        self._add_phone(application, sessions, calls, registry)
-        return Service(application, sessions, models)
+        return Service(application, sessions, models, self._phone(sessions, calls, registry))
 
-    def _add_phone(
-        self, application: web.Application, sessions: SessionManager, calls: Calls, registry: CollectorRegistry
-    ) -> None:
+    def _phone(self, sessions: SessionManager, calls: Calls, registry: CollectorRegistry) -> Phone | None:
         sip = self._config.sip
-        if sip.enabled:
-            phone = Phone(sessions, calls, route_of(sip), phone_settings(sip), PhoneMetrics(registry))
-            application.cleanup_ctx.append(serve_calls(sip, phone))
+        if not sip.enabled:
+            return None
+        return Phone(sessions, calls, route_of(sip), phone_settings(sip), PhoneMetrics(registry))
 
     # --- agents ---------------------------------------------------------------------------------------------
 
