@@ -21,6 +21,7 @@ ONLY_A_PHONE = {"keys"}
 NOT_SERVED_YET = {
     "log probabilities",
     "speakers",
+    "translation session",
     "a transcription that fails",
     "transcription session",
     "secret of a transcription session",

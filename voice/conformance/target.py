@@ -1,39 +1,23 @@
 """The server under test: its addresses, the key, and how to knock at its door."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import aiohttp
 
 from voice.conformance.client import Settings
 from voice.conformance.flow import Failed, NotServed
-from voice.conformance.wire import OPEN_TIMEOUT_S, Refused, Unreachable, WebSocketWire, Wire
+from voice.conformance.wire import OPEN_TIMEOUT_S, Answer, Refused, Unreachable, WebSocketWire, Wire
+
+if TYPE_CHECKING:
+    from voice.conformance.webrtc_wire import WebRtcWire
+
+__all__ = ["Answer", "Target", "served"]
 
 Query = dict[str, str | None]
 
 _NOT_SERVED = (404, 405, 501)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A REST answer."""
-
-    status: int
-    body: Any
-    """As JSON, or as text where it is none."""
-    headers: dict[str, str]
-    """Names in lower case."""
-
-    @property
-    def error(self) -> dict[str, Any]:
-        """The error of the body; empty where there is none (contract 1.0)."""
-        error = self.body.get("error") if isinstance(self.body, dict) else None
-        return error if isinstance(error, dict) else {}
-
-    def as_frame(self) -> dict[str, Any]:
-        """Show it like a frame."""
-        return {"status": self.status, "body": self.body}
 
 
 @dataclass(slots=True)
@@ -45,8 +29,11 @@ class Target:
     key: str | None = None
     settings: Settings = field(default_factory=Settings)
 
-    def websocket_url(self, query: Query | None = None) -> str:
-        """Return the address of a session; what `query` gives goes over the usual parameters, None leaves one out."""
+    def websocket_url(self, query: Query | None = None, path: str = "/realtime") -> str:
+        """Return the address of a session; `path` begins behind `/v1`.
+
+        What `query` gives goes over the usual parameters, None leaves one out.
+        """
         parts = urlsplit(self.url if "://" in self.url else f"ws://{self.url}")
         scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
         given: Query = {
@@ -55,7 +42,7 @@ class Target:
             **(query or {}),
         }
         wanted = {name: value for name, value in given.items() if value is not None}
-        return urlunsplit((scheme, parts.netloc, f"{_base_path(parts.path)}/realtime", urlencode(wanted), ""))
+        return urlunsplit((scheme, parts.netloc, _base_path(parts.path) + path, urlencode(wanted), ""))
 
     def http_url(self, path: str) -> str:
         """Return the address of a REST call; `path` begins behind `/v1`."""
@@ -70,10 +57,11 @@ class Target:
         key: str | None = None,
         headers: dict[str, str] | None = None,
         subprotocols: list[str] | None = None,
+        path: str = "/realtime",
     ) -> WebSocketWire:
         """Open a session. `key` goes in place of the usual one. Raises: Refused, Unreachable."""
         given = {**_authorization(key or self.key), **(headers or {})}
-        return await WebSocketWire.open(self.websocket_url(query), given, subprotocols)
+        return await WebSocketWire.open(self.websocket_url(query, path), given, subprotocols)
 
     @property
     def is_call(self) -> bool:
@@ -82,13 +70,15 @@ class Target:
 
     async def open_leg(self) -> Wire:
         """Join the call of the address, or make one over WebRTC. Raises: Refused, Unreachable, NotServed."""
-        if self.is_call:
-            return await self.open()
+        return await self.open() if self.is_call else await self.open_webrtc()
+
+    async def open_webrtc(self, session: dict[str, Any] | None = None) -> "WebRtcWire":
+        """Make a call; with a `session` the offer goes in a form. Raises: Refused, Unreachable, NotServed."""
         from voice.conformance.webrtc_wire import WebRtcWire  # here: aiortc takes half a second to load
 
-        query = urlsplit(self.websocket_url()).query
+        url = f"{self.http_url('/realtime/calls')}?{urlsplit(self.websocket_url()).query}"
         try:
-            return await WebRtcWire.open(f"{self.http_url('/realtime/calls')}?{query}", _authorization(self.key))
+            return await WebRtcWire.open(url, _authorization(self.key), session)
         except Refused as error:
             if error.status in _NOT_SERVED:
                 raise NotServed(f"POST /realtime/calls answers {error.status}") from None

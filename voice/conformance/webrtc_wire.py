@@ -5,7 +5,9 @@ offer ─► POST /v1/realtime/calls ─► answer ─► the channel opens ─�
 
 import asyncio
 import fractions
+import json
 import time
+from typing import Any
 
 import aiohttp
 import numpy as np
@@ -20,7 +22,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import AudioFrame
 
 from voice.audio.frames import CORE_RATE_HZ
-from voice.conformance.wire import OPEN_TIMEOUT_S, Refused, Unreachable, WireClosed
+from voice.conformance.wire import OPEN_TIMEOUT_S, Answer, Refused, Unreachable, WireClosed
 from voice.talk.recording import Recording
 
 CHANNEL = "oai-events"
@@ -62,8 +64,8 @@ class WebRtcWire:
         self.mouth = Mouth()
         self.heard_ms = 0.0
         """How much audible sound has come on the track."""
-        self.call_id = ""
-        """By which others join the call."""
+        self.answer = Answer(0, "", {})
+        """To the offer."""
         self._peer = peer
         self._channel: RTCDataChannel = peer.createDataChannel(CHANNEL)
         self._received: asyncio.Queue[str | bytes | None] = asyncio.Queue()
@@ -76,21 +78,26 @@ class WebRtcWire:
         self._channel.on("message", self._received.put_nowait)
         self._channel.on("close", lambda: self._received.put_nowait(None))
 
+    @property
+    def call_id(self) -> str:
+        """By which others join the call (contract 1.3)."""
+        return self.answer.headers.get("location", "").rpartition("/")[2]
+
     @classmethod
-    async def open(cls, url: str, headers: dict[str, str]) -> "WebRtcWire":
-        """Call. Raises: Refused, Unreachable."""
+    async def open(cls, url: str, headers: dict[str, str], session: dict[str, Any] | None = None) -> "WebRtcWire":
+        """Call; with a `session` the offer goes in a form. Raises: Refused, Unreachable."""
         wire = cls(RTCPeerConnection(RTCConfiguration(iceServers=[])))
         try:
-            await wire._connect(url, headers)
+            await wire._connect(url, headers, session)
         except BaseException:
             await wire.aclose()
             raise
         return wire
 
-    async def _connect(self, url: str, headers: dict[str, str]) -> None:
+    async def _connect(self, url: str, headers: dict[str, str], session: dict[str, Any] | None) -> None:
         await self._peer.setLocalDescription(await self._peer.createOffer())
-        answer, self.call_id = await _exchange(url, self._peer.localDescription.sdp, headers)
-        await self._peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        self.answer = await _exchange(url, self._peer.localDescription.sdp, headers, session)
+        await self._peer.setRemoteDescription(RTCSessionDescription(self.answer.body, "answer"))
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 await self._is_open.wait()
@@ -137,17 +144,22 @@ class WebRtcWire:
             pass  # it has ended
 
 
-async def _exchange(url: str, offer: str, headers: dict[str, str]) -> tuple[str, str]:
-    """Post an offer; return the answer and the call's id. Raises: Refused, Unreachable."""
-    given = {**headers, "Content-Type": "application/sdp"}
+async def _exchange(url: str, offer: str, headers: dict[str, str], session: dict[str, Any] | None) -> Answer:
+    """Post an offer and return the answer. Raises: Refused, Unreachable."""
+    body: Any = offer
+    if session is None:
+        headers = {**headers, "Content-Type": "application/sdp"}
+    else:
+        body = aiohttp.FormData({"sdp": offer, "session": json.dumps(session)}, default_to_multipart=True)
     try:
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=OPEN_TIMEOUT_S)) as session,
-            session.post(url, data=offer, headers=given, allow_redirects=False) as answer,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=OPEN_TIMEOUT_S)) as client,
+            client.post(url, data=body, headers=headers, allow_redirects=False) as answer,
         ):
-            body = await answer.read()
+            content = await answer.read()
             if answer.status not in (200, 201):
-                raise Refused(answer.status, body)
-            return body.decode("utf-8", "replace"), answer.headers.get("Location", "").rpartition("/")[2]
+                raise Refused(answer.status, content)
+            names = {name.lower(): value for name, value in answer.headers.items()}
+            return Answer(answer.status, content.decode("utf-8", "replace"), names)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise Unreachable(f"POST {url}: {error or 'timed out'}") from None

@@ -42,6 +42,27 @@ class Refused(Exception):
         super().__init__(f"status {status} {self.error.get('message') or ''}".strip())
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A REST answer."""
+
+    status: int
+    body: Any
+    """As JSON, or as text where it is none."""
+    headers: dict[str, str]
+    """Names in lower case."""
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error of the body; empty where there is none (contract 1.0)."""
+        error = self.body.get("error") if isinstance(self.body, dict) else None
+        return error if isinstance(error, dict) else {}
+
+    def as_frame(self) -> dict[str, Any]:
+        """Show it like a frame."""
+        return {"status": self.status, "body": self.body}
+
+
 class Wire(Protocol):
     """A connection that is open."""
 

@@ -38,7 +38,7 @@ def test_every_server_event_is_shown_where_it_can_be() -> None:
 
 def test_flows_are_chosen_by_name_family_or_kind() -> None:
     assert [flow.name for flow in chosen(["text turn"])] == ["text turn"]
-    assert {flow.family for flow in chosen(["vad", "rest"])} == {"vad", "rest"}
+    assert {flow.family for flow in chosen(["vad", "mcp"])} == {"vad", "mcp"}
     assert {flow.kind for flow in chosen(["error"])} == {"error"}
     assert chosen([]) == FLOWS
     with pytest.raises(KeyError, match="nonsense"):

@@ -17,6 +17,8 @@ FAMILIES = (
     "transcription",
     "mcp",
     "leg",
+    "sideband",
+    "translation",
     "errors",
     "rest",
 )

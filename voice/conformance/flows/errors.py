@@ -38,6 +38,9 @@ def _create(item: Event, **more: Any) -> Event:
 
 _HELLO = _create(message("user", "Hello.", id="kit_hello"))
 _NOT_THERE = "kit_nobody"
+_TOO_MUCH_AUDIO = 4 * (15 * 1024 * 1024 // 3 + 1000)
+"""Characters in base64 (contract 2.4)."""
+_SHOWN_CHARS = 2000
 
 CASES = (
     Case("unknown event", {"type": "conversation.item.dance"}, ["invalid_value"], "type"),
@@ -49,6 +52,7 @@ CASES = (
         "session.type",
     ),
     Case("update without a session", {"type": "session.update"}, ["missing_required_parameter"], "session"),
+    Case("event_id that is too long", {"type": "input_audio_buffer.clear", "event_id": "x" * 513}, [], echoes=False),
     Case("update of another kind", {"type": "session.update", "session": {"type": "transcription"}}, []),
     Case("unknown field", _update(colour="green"), ["unknown_parameter"], "session.colour"),
     Case("field of the beta", _update(voice="alloy"), ["unknown_parameter"], "session.voice"),
@@ -85,6 +89,7 @@ CASES = (
     Case("append without audio", {"type": "input_audio_buffer.append"}, ["missing_required_parameter"], "audio"),
     Case("append of no base64", {"type": "input_audio_buffer.append", "audio": "not base64!"}, [], "audio"),
     Case("append of half a sample", {"type": "input_audio_buffer.append", "audio": "AAAA"[:2] + "=="}, []),
+    Case("append beyond 15 MiB", {"type": "input_audio_buffer.append", "audio": "A" * _TOO_MUCH_AUDIO}, [], "audio"),
     Case("commit of nothing", {"type": "input_audio_buffer.commit"}, ["input_audio_buffer_commit_empty"], echoes=False),
     Case(
         "commit of too little",
@@ -167,8 +172,9 @@ CASES = (
 
 
 async def _refused(client: Client, event: Event, case: Case) -> None:
-    event_id = f"kit_wrong_{case.name.replace(' ', '_')}"
-    await client.send_text(json.dumps({**event, "event_id": event_id}), {**event, "event_id": event_id})
+    event = {"event_id": f"kit_wrong_{case.name.replace(' ', '_')}", **event}
+    event_id = event["event_id"]
+    await client.send_text(json.dumps(event), {name: _shown(value) for name, value in event.items()})
     frame = await client.expect("error")
     error = frame["error"]
     if case.codes:
@@ -184,6 +190,12 @@ async def _refused(client: Client, event: Event, case: Case) -> None:
         error["event_id"] in allowed, f"error.event_id is {error['event_id']!r}, the client's was {event_id!r}", frame
     )
     check(error["message"], "error.message is empty", frame)
+
+
+def _shown(value: Any) -> Any:
+    """Return what a transcript keeps of a field."""
+    too_long = isinstance(value, str) and len(value) > _SHOWN_CHARS
+    return f"<{len(value)} characters>" if too_long else value
 
 
 async def goes_on(client: Client) -> None:

@@ -1,5 +1,6 @@
 """What a client does to the conversation: create, retrieve, delete (contract 3.9, 4.13)."""
 
+import base64
 from functools import partial
 from typing import Any
 
@@ -112,3 +113,21 @@ async def restored(client: Client) -> None:
     response = await client.respond(output_modalities=["text"])
     done = await client.response_done(response["id"])
     equal("response.status", done["status"], "completed", client.last)
+
+
+@flow(
+    "speech as an item",
+    sends=("conversation.item.create", "conversation.item.retrieve"),
+    shows=(*ITEM, "conversation.item.retrieved"),
+)
+async def speech(client: Client) -> None:
+    """Speech may come as an item; frames show it without its sound, but for `retrieved` (contract 3.9)."""
+    audio = base64.b64encode(bytes(9_600)).decode()
+    item = {"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": audio}]}
+    added = await client.create_item(item)
+    part = added["item"]["content"][0]
+    equal("part.type", part["type"], "input_audio", added)
+    check("audio" not in part, "the frame that adds an item holds its audio", added)
+    await client.send("conversation.item.retrieve", item_id=added["item"]["id"])
+    frame = await client.expect("conversation.item.retrieved")
+    equal("part.audio", frame["item"]["content"][0].get("audio"), audio, frame)

@@ -23,6 +23,8 @@ _STARTED = "output_audio_buffer.started"
 _STOPPED = "output_audio_buffer.stopped"
 _CLEARED = "output_audio_buffer.cleared"
 _LEAST_HEARD_MS = 300
+_PATIENT = {"type": "server_vad", "silence_duration_ms": 700}
+"""A pause inside the sentence must not make two turns of it: the second would cut the answer to the first."""
 
 
 async def _audible(client: Client, text: str) -> Frame:
@@ -78,10 +80,17 @@ async def stop(client: Client) -> None:
     await _cut(client, response)
 
 
-@flow("spoken turn on a leg", needs_speech=True, shows=(*SPEECH, *RESPONSE, _STARTED, _STOPPED))
+@flow(
+    "spoken turn on a leg",
+    needs_speech=True,
+    sends=("session.update",),
+    shows=("session.updated", *SPEECH, *RESPONSE, _STARTED, _STOPPED),
+)
 async def spoken_turn(client: Client) -> None:
     """What is said on the track is a turn, and its answer is played."""
-    _mouth(client).say(client.speech)
+    mouth = _mouth(client)
+    await client.update(audio={"input": {"turn_detection": _PATIENT}})
+    mouth.say(client.speech)
     started, stopped, committed = await client.sequence(*SPEECH)
     for frame in (stopped, committed):
         equal("item_id", frame["item_id"], started["item_id"], frame)
@@ -93,13 +102,22 @@ async def spoken_turn(client: Client) -> None:
 @flow(
     "interrupt on a leg",
     needs_speech=True,
-    sends=("response.create",),
-    shows=(*SPEECH, "response.created", "response.done", _STARTED, _CLEARED, "conversation.item.truncated"),
+    sends=("session.update", "response.create"),
+    shows=(
+        "session.updated",
+        *SPEECH,
+        "response.created",
+        "response.done",
+        _STARTED,
+        _CLEARED,
+        "conversation.item.truncated",
+    ),
     may=(*RESPONSE, _STOPPED),
 )
 async def interrupt(client: Client) -> None:
     """Speech over an answer: the server flushes, truncates at what was heard, and cancels what is not made yet."""
     mouth = _mouth(client)
+    await client.update(audio={"input": {"turn_detection": _PATIENT}})
     response = await _audible(client, "Tell me a long story.")
     mouth.say(client.speech)
     await client.expect("input_audio_buffer.speech_started")

@@ -128,3 +128,28 @@ async def cancel(client: Client) -> None:
     await client.say_text("Say hello.")
     second = await client.respond(output_modalities=["text"])
     await client.response_done(second["id"])
+
+
+@flow(
+    "cancel at once",
+    sends=("response.create", "response.cancel"),
+    shows=("response.created", "response.done"),
+    may=(*ITEM, *TEXT_RESPONSE),
+)
+async def cancel_at_once(client: Client) -> None:
+    """A cancel right behind `response.create` is for that response, though nobody has seen it yet (contract 8)."""
+    await client.say_text("Tell me a long story.")
+    await client.send("response.create", response={"output_modalities": ["text"]})
+    await client.send("response.cancel")
+    done = await client.response_done()
+    equal("response.status", done["status"], "cancelled", client.last)
+    equal("reason", done["status_details"]["reason"], "client_cancelled", client.last)
+
+
+@flow("the next one at once", sends=("response.create",))
+async def next_at_once(client: Client) -> None:
+    """Whoever asks for a response as soon as one is done is never told that one is running (contract 8)."""
+    for _ in range(5):
+        await client.send("response.create", response={"output_modalities": ["text"], "input": []})
+        done = await client.response_done()
+        equal("response.status", done["status"], "completed", client.last)

@@ -121,3 +121,12 @@ async def words_first(client: Client) -> None:
     events = [frame["type"] for frame in client.of("response.output_item.added", "response.output_item.done")]
     added, ended = "response.output_item.added", "response.output_item.done"
     equal("order of the items", events, [added, ended, added, ended], client.last)
+
+
+@flow("a tool that must be called", may=TEXT_PART)
+async def required(client: Client) -> None:
+    """With `tool_choice: required` some tool is called."""
+    await client.update(tools=[WEATHER], tool_choice="required")
+    _, calls = await _asked(client)
+    check(calls, "no tool was called", client.last)
+    await _answered(client, calls)
