@@ -291,12 +291,25 @@ class MediaLeg:
 
     def tick(self, now_s: float, skipped: int) -> bytes | None:
         """Hear 20 ms and say 20 ms; after a stall, `skipped` ticks pass in silence. Return what was heard, if any."""
+        heard = self.hear(now_s, skipped)
+        self.speak(now_s, skipped)
+        return heard
+
+    def hear(self, now_s: float, skipped: int) -> bytes | None:
+        """Do the first half of a tick: for an owner who lets the session react before the second, `speak`."""
         self._keys.expire(now_s * 1000)
+        if not self._terms.pauses:
+            return self._hear(now_s, skipped)
+        if self._silence_left:
+            self._silence_left -= 1
+            self._audio.hear(_SILENCE)
+        return None
+
+    def speak(self, now_s: float, skipped: int) -> None:
+        """Do the second half of a tick."""
         if self._terms.pauses:
-            self._rest(skipped)
-            heard = None
+            self.outbound.skip(skipped + 1)
         else:
-            heard = self._hear(now_s, skipped)
             frame = self._audio.next_frame()
             if skipped:
                 self.outbound.skip(skipped)
@@ -308,7 +321,6 @@ class MediaLeg:
         if self._until_report <= 0:
             self._until_report = _REPORT_TICKS - secrets.randbelow(_REPORT_TICKS // 4)
             self._report(now_s)
-        return heard
 
     def _hear(self, now_s: float, skipped: int) -> bytes | None:
         if self._heard is None:
@@ -318,12 +330,6 @@ class MediaLeg:
         frame = self._heard.audio.frame(now_s * 1000)
         self._audio.hear(frame)
         return frame
-
-    def _rest(self, skipped: int) -> None:
-        self.outbound.skip(skipped + 1)
-        if self._silence_left:
-            self._silence_left -= 1
-            self._audio.hear(_SILENCE)
 
     def _send(self, packet: bytes) -> None:
         srtp = self._terms.srtp

@@ -1,6 +1,9 @@
 """Carries a session over a WebRTC connection: events on the data channel, audio on the track (contract 1.3, 4.7).
 
-The server plays: `Playout` paces, and knows what was heard. A peer that vanishes is noticed by a look once a second:
+The server plays: `Playout` paces, and knows what was heard. A leg hears in one slot of the ticker and speaks in the
+next, 5 ms later: what the session makes of the frame, a barge-in above all, holds for the frame that is sent.
+
+A peer that vanishes is noticed by a look once a second:
 
     heard ── 1 s ── look ── 1 s ── look ── … silent for `vanished_s` ──► gone: the session ends, its sidebands with it
 """
@@ -49,7 +52,7 @@ class WebRtcTransport:
         self._ticker = ticker
         self._limits = limits or WebRtcLimits()
         self._audio = peer.audio
-        self._tick: Tick | None = None
+        self._ticks: tuple[Tick, ...] = ()
         self._is_over = asyncio.Event()
         self._heard_before = -1
         self._until_look = _TICKS_PER_LOOK
@@ -66,12 +69,15 @@ class WebRtcTransport:
         except TimeoutError as error:
             raise ConnectFailed("ice") from error
         self._peer.on_end(lambda: self._end("the peer closed the connection"))
-        self._tick = self._ticker.add(self._run_tick)
-
-    def _run_tick(self, now_s: float, skipped: int) -> None:
         media = self._peer.media
         assert media is not None
-        media.tick(now_s, skipped)
+        hearing = self._ticker.add(self._hear)
+        self._ticks = (hearing, self._ticker.add(media.speak, behind=hearing))
+
+    def _hear(self, now_s: float, skipped: int) -> None:
+        media = self._peer.media
+        assert media is not None
+        media.hear(now_s, skipped)
         self._until_look -= 1
         if self._until_look <= 0:
             self._until_look = _TICKS_PER_LOOK
@@ -141,8 +147,8 @@ class WebRtcTransport:
         if self._is_closing:
             return
         self._is_closing = True
-        if self._tick is not None:
-            self._ticker.remove(self._tick)
+        for tick in self._ticks:
+            self._ticker.remove(tick)
         channel = self._peer.channel
         try:
             if channel is not None and not channel.is_over:
