@@ -2,6 +2,7 @@
 
 WebRtcError
 ├── DescriptionRefused    a peer's SDP that cannot be used: told to whoever sent it
+├── CallRefused           a server gave no answer to an offer of ours
 ├── ConnectFailed         the peer never came, or was not who its SDP said
 └── PortsTaken            no media port of the configured range is free (ours)
 """
@@ -18,6 +19,16 @@ class DescriptionRefused(WebRtcError):
         """`message` is a sentence for the client's developer."""
         super().__init__(message)
         self.message = message
+
+
+class CallRefused(WebRtcError):
+    """A server that was called said no."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        """`status` is that of HTTP; 0 where there was no answer."""
+        super().__init__(f"the call was refused with status {status}: {reason}" if status else f"no answer: {reason}")
+        self.status = status
+        self.reason = reason
 
 
 class ConnectFailed(WebRtcError):

@@ -12,6 +12,7 @@ from aiohttp import ClientSession, web
 from transports.http.app import build_app
 from transports.http.auth import KeyRing
 from transports.port import Transport
+from transports.webrtc.settings import WebRtcSettings
 from transports.websocket import WebSocketLimits
 from voice.agent import Agent
 from voice.errors import ContractError
@@ -131,9 +132,13 @@ async def start() -> AsyncIterator[Start]:
     """Return a function that starts the application with given keys and limits."""
     async with AsyncExitStack() as stack:
 
-        async def start(keys: dict[str, str] | None = None, limits: WebSocketLimits | None = None) -> Service:
+        async def start(
+            keys: dict[str, str] | None = None,
+            limits: WebSocketLimits | None = None,
+            webrtc: WebRtcSettings | None = None,
+        ) -> Service:
             sessions = FakeSessions()
-            runner = web.AppRunner(build_app(sessions, KeyRing(keys), limits=limits))
+            runner = web.AppRunner(build_app(sessions, KeyRing(keys), limits=limits, webrtc=webrtc))
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await web.TCPSite(runner, "127.0.0.1", 0).start()
