@@ -6,6 +6,8 @@ A file holds one JSON array a line, in order. What goes in:
     ["start", now]   ["timer", now]                 seconds of a monotonic clock
     ["client", {event}]   ["client_text", text]     a frame of the client; as text where it is no JSON
     ["append", bytes]                               an append of so much audio
+    ["audio", samples, rate_hz]                     a frame from a leg that carries audio apart from events
+    ["flushed", item_id, played_ms]                 ["drained", item_id], where the server plays
     ["voice", probability, start, end]              a verdict on a window of the audio clock
     ["judgement", item_id, silence_start, probability]
     ["engine", response_id, type, fields]           ["engine_failure", response_id, type, message]
@@ -39,10 +41,6 @@ from voice.tooling import RemoteListing, RemoteTool, ToolResult
 
 Line = list[Any]
 
-INPUTS = frozenset({"start", "timer", "client", "client_text", "append", "voice", "judgement"}) | {
-    *("engine", "engine_failure"),
-    *("transcription", "transcription_failure", "tool", "mcp_tools"),
-}
 
 _TOO_MANY = (do.DetectVoice, do.HearAudio)
 """One for each append, and nothing to learn from them."""
@@ -66,7 +64,7 @@ def replay(lines: Iterable[str]) -> Iterator[str]:
         if line[0] == "session":
             session = _session(line[1])
             yield text
-        elif session is not None and line[0] in INPUTS:
+        elif session is not None and line[0] in _STEPS:
             yield text
             for effect in _STEPS[line[0]](session, *line[1:]):
                 if not isinstance(effect, _TOO_MANY):
@@ -166,6 +164,11 @@ _STEPS: dict[str, Callable[..., list[Effect]]] = {
     "client": lambda session, event: session.receive_client_event(decode_client_event(dump(event))),
     "client_text": lambda session, text: session.receive_client_event(decode_client_event(text)),
     "append": _append,
+    "audio": lambda session, samples, rate_hz: session.receive_audio(
+        AudioFrame(bytes(samples * SAMPLE_BYTES), rate_hz=rate_hz)
+    ),
+    "flushed": lambda session, item_id, played_ms: session.receive_flushed(item_id, played_ms),
+    "drained": lambda session, item_id: session.receive_drained(item_id),
     "voice": lambda session, *verdict: session.receive_voice_activity(*verdict),
     "judgement": lambda session, *given: session.receive_turn_judgement(*given),
     "engine": lambda session, id, name, given: session.receive_engine_event(id, _engine_event(name, given)),

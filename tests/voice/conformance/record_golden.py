@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from aiohttp import web  # noqa: E402
 
+import transports.webrtc.transport  # noqa: E402
 import transports.websocket  # noqa: E402
 import voice.manager  # noqa: E402
 from voice.app import compose  # noqa: E402
@@ -38,6 +39,8 @@ from voice.session.session import Session  # noqa: E402
 FOLDER = ROOT / "tests" / "data" / "conformance"
 STEM = "0123456789abcdef"
 EXPIRES_AT = 1_800_000_000
+LONGEST = 100_000
+"""A longer line is no gold."""
 
 texts: dict[int, tuple[Any, str]] = {}
 """The client's frames by the identity of what they were decoded to."""
@@ -101,6 +104,18 @@ class RecordingSession(Session):
         self.lines.append(golden.event_line("transcription_failure", item_id, error))
         return super().receive_transcription_failure(item_id, error)
 
+    def receive_audio(self, frame: Any) -> list[Effect]:
+        self.lines.append(golden.dump(["audio", frame.samples, frame.rate_hz]))
+        return super().receive_audio(frame)
+
+    def receive_flushed(self, item_id: str, played_ms: int) -> list[Effect]:
+        self.lines.append(golden.dump(["flushed", item_id, played_ms]))
+        return super().receive_flushed(item_id, played_ms)
+
+    def receive_drained(self, item_id: str) -> list[Effect]:
+        self.lines.append(golden.dump(["drained", item_id]))
+        return super().receive_drained(item_id)
+
     def receive_tool_output(self, call_id: str, result: Any) -> list[Effect]:
         self.lines.append(golden.event_line("tool", call_id, result))
         return super().receive_tool_output(call_id, result)
@@ -133,7 +148,7 @@ async def record(names: list[str]) -> None:
             texts.clear()
             result = await play(target, flow, types)
             print(f"{flow.family}: {flow.name}: {result.outcome} {result.reason}")  # noqa: T201
-            if result.outcome == "held":
+            if result.outcome == "held" and all(len(line) < LONGEST for line in sessions[0].lines):
                 lines = sessions[0].transcript()
                 (FOLDER / f"{file_name(result)}.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
     await runner.cleanup()
@@ -141,5 +156,6 @@ async def record(names: list[str]) -> None:
 
 if __name__ == "__main__":
     voice.manager.Session = RecordingSession  # type: ignore[attr-defined]
-    transports.websocket.decode_client_event = decode_and_keep  # type: ignore[attr-defined]
+    for module in (transports.websocket, transports.webrtc.transport):
+        module.decode_client_event = decode_and_keep  # type: ignore[attr-defined]
     asyncio.run(record(sys.argv[1:]))
