@@ -20,7 +20,6 @@ const agent = new RealtimeAgent({ name: "host", instructions: "Be brief.", tools
 const session = new RealtimeSession(agent, {
   transport: new OpenAIRealtimeWebSocket({ url: `${url}?model=${model}` }),
   model,
-  config: { audio: { input: { turnDetection: { type: "server_vad", silenceDurationMs: 500, interruptResponse: true } } } },
 });
 
 let microphone;

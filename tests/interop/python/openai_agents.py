@@ -17,6 +17,7 @@ from agents.realtime import (
     RealtimeModelListener,
     RealtimeRunner,
     RealtimeSession,
+    RealtimeSessionModelSettings,
 )
 
 CHUNK_BYTES, CHUNK_S = 960, 0.02
@@ -76,10 +77,7 @@ async def speak(session: RealtimeSession, progress: Progress) -> None:
 async def converse(url: str, model: str, key: str, speech: dict[str, bytes]) -> None:
     progress = Progress(speech)
     agent = RealtimeAgent(name="host", instructions="Be brief.", tools=[get_weather])
-    settings: Any = {
-        "model_name": model,
-        "audio": {"input": {"turn_detection": {"type": "server_vad", "silence_duration_ms": 500}}},
-    }
+    settings: RealtimeSessionModelSettings = {"model_name": model}
     runner = RealtimeRunner(agent)
     session = await runner.run(
         model_config={"api_key": key, "url": f"{url}?model={model}", "initial_model_settings": settings}
