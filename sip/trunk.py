@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
-from sip.codecs import PCMA, PCMU, Codec
+from sip.codecs import G722, OPUS, PCMA, PCMU, Codec
 from sip.crypto import Srtp
 
 Network = IPv4Network | IPv6Network
@@ -36,7 +36,7 @@ class Trunk:
         return bool(self.passwords)
 
 
-LOOPBACK = Trunk("loopback")
+LOOPBACK = Trunk("loopback", codecs=(PCMU, PCMA, G722, OPUS), srtp=Srtp.OPTIONAL)
 """Calls from this machine to an endpoint that only this machine reaches: no trunk need be configured for them."""
 
 

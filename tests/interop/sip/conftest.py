@@ -146,7 +146,17 @@ def sipp(tmp_path: Path) -> Sipp:
 class Baresip:
     """A phone without a sound card, told what to do over its control port (JSON in netstrings)."""
 
-    def __init__(self, folder: Path, *, transport: str = "udp", account: str = "", config: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        transport: str = "udp",
+        account: str = "",
+        config: str = "",
+        codec: str = "PCMU/8000/1",
+        rate_hz: int = 8_000,
+    ) -> None:
+        """`rate_hz` is that of `mic.wav` in `folder`, which is what the phone says."""
         self._control = free_port()
         self.folder = folder
         lines = [
@@ -155,12 +165,12 @@ class Baresip:
             "net_interface 127.0.0.1",
             "call_local_timeout 120",
             f"audio_source aufile,{folder}/mic.wav",
-            "ausrc_srate 8000",
-            "auplay_srate 8000",
+            f"ausrc_srate {rate_hz}",
+            f"auplay_srate {rate_hz}",
             "ausrc_channels 1",
             "auplay_channels 1",
             "module_path /usr/lib/baresip/modules",
-            *(f"module {name}.so" for name in ("g711", "aufile", "sndfile", "srtp")),
+            *(f"module {name}.so" for name in ("g711", "g722", "opus", "aufile", "sndfile", "srtp")),
             "module_tmp account.so",
             "module_app menu.so",
             "module_app ctrl_tcp.so",
@@ -170,7 +180,7 @@ class Baresip:
         ]
         (folder / "config").write_text("\n".join(lines) + "\n")
         (folder / "accounts").write_text(
-            f"<sip:alice@127.0.0.1;transport={transport}>;regint=0;audio_codecs=PCMU/8000/1{account}\n"
+            f"<sip:alice@127.0.0.1;transport={transport}>;regint=0;audio_codecs={codec}{account}\n"
         )
         (folder / "contacts").write_text("")
         self._log = (folder / "baresip.log").open("wb")
