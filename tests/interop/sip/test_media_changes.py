@@ -1,7 +1,8 @@
 """Media that changes, stops or is attacked in the middle of a call: sipp signals, our own ports count the packets.
 
 Each test is named after what went wrong elsewhere: livekit/sip #661 and rtpengine #1354 (audio went on to the old
-port), livekit/sip #608 and #724 (gaps), #337 and #812 (calls that hang, or are cut while held), rtpproxy #47 (hijacking).
+port), livekit/sip #608 and #724 (gaps), #337 and #812 (calls that hang, or are cut while held),
+rtpproxy #47 (hijacking).
 """
 
 import asyncio
