@@ -17,8 +17,8 @@ from sip.trunk import Trunk
 from transports.http.calls import Calls
 from transports.phone import Phone, PhoneSettings
 from transports.phone_metrics import PhoneMetrics
+from transports.port import Transport
 from transports.rtp.packet import RtpPacket, parse_rtp
-from transports.shared import SharedTransport
 from voice.agent import Agent
 from voice.audio.files import decode
 from voice.audio.frames import AudioFrame
@@ -41,7 +41,7 @@ class EchoPlace:
     is_released: bool = False
     is_over: bool = False
 
-    async def run(self, transport: SharedTransport) -> None:
+    async def run(self, transport: Transport) -> None:
         self.transport = transport
         if self.says:
             frame = AudioFrame(self.says, 24_000, 0)
@@ -57,7 +57,7 @@ class EchoPlace:
         self.is_over = True
         await transport.aclose()
 
-    async def _read(self, transport: SharedTransport) -> None:
+    async def _read(self, transport: Transport) -> None:
         async for event in transport.client_events():
             self.events.append(event)
 
@@ -172,7 +172,8 @@ def babble(seconds: float, rate_hz: int) -> npt.NDArray[np.int16]:
     pitch = 2 * np.pi * np.cumsum(130 + 60 * np.sin(2 * np.pi * 0.9 * t) + 20 * np.sin(2 * np.pi * 2.3 * t)) / rate_hz
     wave = sum(np.sin(n * pitch + draw.uniform(0, 6)) / n for n in range(1, 12))
     loudness = 0.15 + 0.85 * np.abs(np.sin(2 * np.pi * 1.7 * t) * np.sin(2 * np.pi * 0.61 * t))
-    return np.rint(4000 * wave * loudness).astype("<i2")
+    samples: npt.NDArray[np.int16] = np.rint(4000 * wave * loudness).astype("<i2")
+    return samples
 
 
 def write_wav(path: Path, samples: npt.NDArray[np.int16], rate_hz: int) -> None:
