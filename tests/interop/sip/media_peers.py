@@ -61,7 +61,7 @@ class EchoPlace:
         async for event in transport.client_events():
             self.events.append(event)
 
-    def receive(self, event: Any) -> None:
+    async def receive(self, event: Any) -> None:
         self.events.append(event)
 
     def stop(self, code: int, reason: str) -> None: ...
