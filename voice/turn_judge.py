@@ -3,12 +3,15 @@
     judge ──► queue, at most 32 ──► worker: 24 → 16 kHz, features, model ──► probability
                      └─ full, or not done after a second ──► None: the turn ends by its longest wait
 
-A judgement takes 35 to 50 ms of CPU, far over what the event loop may be held for. The thread gives the interpreter
+A judgement takes 35 ms of CPU, far over what the event loop may be held for. The thread gives the interpreter
 away while onnxruntime and numpy compute (measured in bench/turns.py), so a process of its own would gain nothing; the
 model host is none for it, since sessions without embedded models ask as well and its cores are the language model's.
 """
 
 import asyncio
+import os
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +27,7 @@ from voice.audio.turn_completion import TurnCompletionModel
 _log = structlog.get_logger(__name__)
 
 _CONVERTER = RowResampler(CORE_RATE_HZ, HEARING_RATE_HZ)
+_NICENESS = 5
 _BLOCK_SAMPLES = CORE_RATE_HZ // 500
 """The converter takes whole blocks of 2 ms."""
 
@@ -42,7 +46,7 @@ class TurnJudge:
     def __init__(self, model: CompletionModel, *, queue_limit: int = 32, deadline_s: float = 1.0) -> None:
         """`queue_limit` judgements may wait; one that takes longer than `deadline_s`, waiting included, is given up."""
         self._model = model
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="turn-judge")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="turn-judge", initializer=_give_way)
         self._queue_limit = queue_limit
         self._deadline_s = deadline_s
         self._waiting = 0
@@ -87,3 +91,9 @@ class TurnJudge:
         whole = samples[len(samples) % _BLOCK_SAMPLES :]  # the end matters
         row = np.concatenate((np.zeros(_CONVERTER.history, np.int16), whole))[np.newaxis]
         return self._model.judge(_CONVERTER.convert(row)[0])
+
+
+def _give_way() -> None:
+    """Let the event loop go first where both want a core. Only Linux counts niceness by thread."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

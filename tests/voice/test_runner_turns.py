@@ -54,11 +54,17 @@ class FakeModel:
         return answer
 
 
-async def run(client: Client, judge: TurnJudge | None = None) -> MemoryTransport:
+async def run(
+    client: Client, judge: TurnJudge | None = None, turn_detection: dict[str, Any] | None = None
+) -> MemoryTransport:
     async def at_once(_: float) -> None:
         await asyncio.sleep(0)
 
-    runtime = AgentRuntime(Agent("test", "scripted"), lambda _: ScriptedEngine(Script(), sleep=at_once), Dispatcher(()))
+    runtime = AgentRuntime(
+        Agent("test", "scripted", turn_detection=turn_detection),
+        lambda _: ScriptedEngine(Script(), sleep=at_once),
+        Dispatcher(()),
+    )
     manager = SessionManager(
         {"test": runtime},
         "test",
@@ -139,6 +145,23 @@ async def test_a_judge_that_fails_leaves_the_turn_to_its_longest_wait() -> None:
     judge.close()
     (stopped,) = sent(transport, "input_audio_buffer.speech_stopped")
     assert stopped.audio_end_ms >= 4900
+
+
+@pytest.mark.parametrize("judges", [True, False])
+async def test_an_agent_may_want_semantic_turns_and_is_served_by_silence_where_there_is_no_judge(judges: bool) -> None:
+    judge = TurnJudge(FakeModel()) if judges else None
+    wanted = {"type": "semantic_vad", "eagerness": "low", "interrupt_response": False}
+
+    async def client(transport: MemoryTransport) -> None:
+        await transport.until("session.created")
+
+    transport = await run(client, judge, turn_detection=wanted)
+    if judge is not None:
+        judge.close()
+    detection = sent(transport, "session.created")[0].session["audio"]["input"]["turn_detection"]
+    assert detection["interrupt_response"] is False
+    assert detection["type"] == ("semantic_vad" if judges else "server_vad")
+    assert detection.get("eagerness") == ("low" if judges else None)
 
 
 async def test_without_a_judge_the_client_is_told() -> None:

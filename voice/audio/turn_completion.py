@@ -26,6 +26,9 @@ _BANDS = 80
 _POWER_FLOOR = 1e-10
 _VARIANCE_FLOOR = 1e-7
 _DYNAMIC_RANGE = 8.0
+_ROWS_AT_ONCE = 16
+"""OpenBLAS spreads a larger product over threads that then spin: a judgement took twice as long, and the event loop
+came up to 12 ms late."""
 
 # The Slaney scale: linear to 1 kHz, 15 mel there, logarithmic above with 27 mel to a factor of 6.4.
 _HZ_PER_MEL = 200.0 / 3.0
@@ -36,7 +39,7 @@ Samples = npt.NDArray[np.float32]
 
 
 def log_mel(pcm_16k: npt.NDArray[np.int16]) -> Samples:
-    """Return the features of the last 8 seconds, shape [80, 800]; about 8 ms."""
+    """Return the features of the last 8 seconds, shape [80, 800]; 3 ms."""
     heard = np.zeros(_CONTEXT_SAMPLES, np.float32)
     last = pcm_16k[-_CONTEXT_SAMPLES:]
     np.multiply(last, np.float32(1 / 32768), out=heard[_CONTEXT_SAMPLES - len(last) :])
@@ -45,11 +48,10 @@ def log_mel(pcm_16k: npt.NDArray[np.int16]) -> Samples:
     padded = np.pad(heard, _WINDOW_SAMPLES // 2, mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW_SAMPLES)[:-1:_HOP_SAMPLES]
     spectrum = np.fft.rfft(windows * _WINDOW, axis=1)
-    power = spectrum.real**2 + spectrum.imag**2
-    bands = np.log10(np.maximum(_FILTERS @ power.T, _POWER_FLOOR))
+    power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32, copy=False)
+    bands = np.log10(np.maximum(_in_bands(power), _POWER_FLOOR))
     np.maximum(bands, bands.max() - _DYNAMIC_RANGE, out=bands)
-    features: Samples = ((bands + 4.0) / 4.0).astype(np.float32)
-    return features
+    return (bands.T + np.float32(4.0)) / np.float32(4.0)
 
 
 class TurnCompletionModel:
@@ -70,9 +72,17 @@ class TurnCompletionModel:
         self._model: Any = onnxruntime.InferenceSession(str(model_path), options, providers=["CPUExecutionProvider"])
 
     def judge(self, pcm_16k: npt.NDArray[np.int16]) -> float:
-        """Return the probability that the turn is complete. 50 ms of CPU, nearly all of it without the interpreter."""
+        """Return the probability that the turn is complete. 35 ms of CPU, nearly all of it without the interpreter."""
         (probabilities,) = self._model.run(None, {"input_features": log_mel(pcm_16k)[np.newaxis]})
         return float(probabilities[0, 0])
+
+
+def _in_bands(power: Samples) -> Samples:
+    """Sum power spectra [windows, 201] into bands [windows, 80], few at a time: see `_ROWS_AT_ONCE`."""
+    bands = np.empty((len(power), _BANDS), np.float32)
+    for row in range(0, len(power), _ROWS_AT_ONCE):
+        np.dot(power[row : row + _ROWS_AT_ONCE], _FILTERS, out=bands[row : row + _ROWS_AT_ONCE])
+    return bands
 
 
 def _hz_of(mel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -81,10 +91,10 @@ def _hz_of(mel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _filters() -> Samples:
-    """Return the bands' weights on the power spectrum, shape [80, 201]."""
+    """Return the bands' weights on the power spectrum, shape [201, 80]."""
     top_mel = _LOG_FROM_MEL + np.log(HEARING_RATE_HZ / 2 / _LOG_FROM_HZ) / _LOG_STEP
-    edges = _hz_of(np.linspace(0.0, top_mel, _BANDS + 2))[:, np.newaxis]
-    bins = np.linspace(0.0, HEARING_RATE_HZ / 2, _WINDOW_SAMPLES // 2 + 1)
+    edges = _hz_of(np.linspace(0.0, top_mel, _BANDS + 2))
+    bins = np.linspace(0.0, HEARING_RATE_HZ / 2, _WINDOW_SAMPLES // 2 + 1)[:, np.newaxis]
     low, middle, high = edges[:-2], edges[1:-1], edges[2:]
     triangles = np.maximum(0.0, np.minimum((bins - low) / (middle - low), (high - bins) / (high - middle)))
     return (triangles * 2.0 / (high - low)).astype(np.float32)
