@@ -16,7 +16,7 @@ class MediaCollector(Collector):
     """Reads a kind of media's sums when Prometheus asks: counting costs an addition a packet."""
 
     def __init__(self, kind: str, traffic: MediaTraffic) -> None:
-        """`kind` goes before the names: `phone`."""
+        """`kind` goes before the names: `phone`, `webrtc`."""
         self._kind = kind
         self._traffic = traffic
 
@@ -33,6 +33,15 @@ class MediaCollector(Collector):
         heard.add_metric(["concealed"], traffic.concealed_ms / 1000)
         heard.add_metric(["recovered"], traffic.recovered_ms / 1000)
         yield heard
+        trips = CounterMetricFamily(f"{name}_reports", "Reports of peers on our audio.", labels=["with"])
+        trips.add_metric(["any"], traffic.reports)
+        trips.add_metric(["round_trip"], traffic.round_trips)
+        yield trips
+        sums = CounterMetricFamily(f"{name}_reported", "Sums over those reports.", labels=["what"])
+        sums.add_metric(["lost_share"], traffic.far_lost_share_sum)
+        sums.add_metric(["jitter_ms"], traffic.jitter_ms_sum)
+        sums.add_metric(["round_trip_ms"], traffic.round_trip_ms_sum)
+        yield sums
 
 
 class PhoneMetrics:

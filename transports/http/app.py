@@ -35,6 +35,8 @@ from transports.http.realtime import Realtime
 from transports.http.sessions import Sessions
 from transports.http.webrtc import WebRtcCalls
 from transports.outbox import Traffic
+from transports.phone_metrics import MediaCollector
+from transports.rtp.quality import MediaTraffic
 from transports.webrtc.settings import WebRtcSettings
 from transports.websocket import WebSocketLimits
 from voice.protocol.client_secrets import decode_secret_request
@@ -83,7 +85,9 @@ def build_app(
         ]
     )
     if webrtc is not None:
-        _add_webrtc(app, WebRtcCalls(sessions, keys, secrets, calls, webrtc))
+        media = MediaTraffic()
+        registry.register(MediaCollector("webrtc", media))
+        _add_webrtc(app, WebRtcCalls(sessions, keys, secrets, calls, webrtc, media))
     if single_requests is not None:
         app.add_routes(_single_request_routes(single_requests, keys))
     return app
