@@ -69,6 +69,7 @@ async def test_stop_button(peers: Peers, scripted: ServiceProcess) -> None:
     await peer.event("session.created")
     peer.send({"type": "response.create"})
     await peer.event("output_audio_buffer.started")
+    await peer.event("response.done")
     peer.send({"type": "output_audio_buffer.clear"})
     await peer.event("output_audio_buffer.cleared")
     await peer.event("conversation.item.truncated")
