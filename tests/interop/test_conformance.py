@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from transports.softphone.call import Dialling, Softphone
 from voice.conformance.command import OWN_CONFIG
-from voice.conformance.contract import LEGACY
+from voice.conformance.contract import LEGACY, PLAYING_LEG_ONLY
 from voice.conformance.webrtc_wire import WebRtcWire
-from voice.talk.service import ServiceProcess
+from voice.talk.recording import from_pcm
+from voice.talk.service import ServiceProcess, free_port
 
 COMMAND = [sys.executable, "-c", "import sys; from voice.cli import main; sys.exit(main())", "conformance", "--json"]
 LIMIT_S = 120
@@ -65,3 +68,30 @@ async def test_a_live_call_is_checked_from_aside() -> None:
     outcomes = {flow["name"]: flow["outcome"] for flow in report["flows"]}
     assert outcomes["playout"] == outcomes["stop what plays"] == "held"
     assert caller.heard_ms > 0
+
+
+async def test_the_keys_of_a_phone_are_seen_from_aside() -> None:
+    sip_port = free_port()
+    environment = {"VOICE__SIP__ENABLED": "true", "VOICE__SIP__PORT": str(sip_port), "VOICE__LOG__LEVEL": "info"}
+    with ServiceProcess("--config", str(OWN_CONFIG), environment=environment) as service:
+        answered = asyncio.Event()
+        phone = Softphone(
+            Dialling(f"sip:anyone@127.0.0.1:{sip_port}", keys=4 * "0123456789*#ABCD"),
+            lambda line: answered.set() if line.startswith("answered") else None,
+        )
+        calling = asyncio.create_task(phone.call([from_pcm("silence", bytes(48_000 * 60))]))
+        try:
+            async with asyncio.timeout(20):
+                await answered.wait()
+            (call_id,) = set(re.findall(r"rtc_\w+", service.output()))
+            command = [*COMMAND, f"{service.url}?call_id={call_id}", "--only", "keys", "--only", "playout"]
+            run = await asyncio.to_thread(
+                subprocess.run, command, check=False, capture_output=True, text=True, timeout=LIMIT_S
+            )
+        finally:
+            calling.cancel()
+            await asyncio.gather(calling, return_exceptions=True)
+    report = json.loads(run.stdout)
+    assert failures(report) == []
+    outcomes = {event["type"]: event["outcome"] for event in report["server_events"]}
+    assert {outcomes[type] for type in PLAYING_LEG_ONLY - {"output_audio_buffer.cleared"}} == {"held"}

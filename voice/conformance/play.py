@@ -81,7 +81,8 @@ async def _play_connected(door: Door, flow: Flow, types: TypesCheck | None) -> F
         body = {"status": error.status, "body": error.body} if isinstance(error, Refused) else None
         reason = f"the server refused the connection: {error}" if isinstance(error, Refused) else str(error)
         return FlowResult(flow, "failed", reason, [Violation(reason, body)])
-    checks = Checks({*flow.shows, *flow.may}, types, grammar=Grammar(joins=door.is_call))
+    anytime = {"input_audio_buffer.dtmf_event_received"} if flow.on_leg else set()  # who is on the phone may press keys
+    checks = Checks({*flow.shows, *flow.may, *anytime}, types, grammar=Grammar(joins=door.is_call))
     client = Client(wire, checks, door.settings)
     client.start()
     try:
