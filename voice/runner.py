@@ -19,6 +19,7 @@ from voice.activity import MAX_WAITING_SAMPLES, ActivityService
 from voice.engines.port import AudioDelta, Engine, EngineDone, ResponseRequest, TranscriptDone, TranscriptionRequest
 from voice.errors import EngineError, EngineProtocolError
 from voice.metrics import SessionMeter
+from voice.named_tasks import Alarm, NamedTasks
 from voice.protocol.client_events import ClientEvent
 from voice.session import effects as do
 from voice.session.appends import slices
@@ -71,10 +72,8 @@ class Runner:
         self._is_performing = False
         self._over = asyncio.Event()
         self._close_code, self._close_reason = 1000, ""
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_due_s: float | None = None
-        self._group: asyncio.TaskGroup | None = None
+        self._alarm = Alarm(self._receive_timer)
+        self._running: NamedTasks | None = None
         self._fault: Exception | None = None
         self._perform_by_type = self._performers()
 
@@ -85,20 +84,19 @@ class Runner:
         """
         try:
             await self._engine.open(self._session.engine_settings)
-            async with asyncio.TaskGroup() as self._group:
+            async with asyncio.TaskGroup() as group:
+                self._running = NamedTasks(group)
                 self._step(self._session.start, asyncio.get_running_loop().time())
-                self._spawn("client events", self._read_events())
-                self._spawn("frames", self._read_frames())
+                self._tasks.spawn("client events", self._read_events())
+                self._tasks.spawn("frames", self._read_frames())
                 if self._transport.plays_in_real_time:
-                    self._spawn("drained", self._watch_drained())
+                    self._tasks.spawn("drained", self._watch_drained())
                 await self._over.wait()
-                for task in self._tasks.values():
-                    task.cancel()
+                self._running.cancel_all()
                 if self._fault is not None:
                     raise self._fault
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._alarm.cancel()
             self._voice.close()
             try:
                 await self._engine.aclose()
@@ -115,7 +113,7 @@ class Runner:
 
     async def receive(self, event: ClientEvent) -> None:
         """Take a client event from aside, between two of the transport's own."""
-        if self._group is None:
+        if self._running is None:
             return
         try:
             await self._take(event)
@@ -156,10 +154,9 @@ class Runner:
             self._fail(error)
 
     def _receive_timer(self) -> None:
-        self._timer = None
         try:
             self._step(self._session.handle_timer, asyncio.get_running_loop().time())
-            self._set_timer()
+            self._alarm.set(self._session.next_deadline())
         except Exception as error:  # noqa: BLE001 - raised again by `run`
             self._fail(error)
 
@@ -177,9 +174,11 @@ class Runner:
             do.PlayAudio: self._play_audio,
             do.FinishAudio: transport.finish_audio,
             do.FlushAudio: self._flush_audio,
-            do.StartResponse: lambda effect: self._spawn(effect.request.response_id, self._respond(effect.request)),
-            do.CancelResponse: lambda effect: self._cancel(effect.response_id),
-            do.StartTranscription: lambda effect: self._spawn(
+            do.StartResponse: lambda effect: self._tasks.spawn(
+                effect.request.response_id, self._respond(effect.request)
+            ),
+            do.CancelResponse: lambda effect: self._tasks.cancel(effect.response_id),
+            do.StartTranscription: lambda effect: self._tasks.spawn(
                 f"transcribe {effect.request.item_id}", self._transcribe(effect.request)
             ),
             do.DetectVoice: lambda effect: self._voice.push(effect.frame),
@@ -188,10 +187,10 @@ class Runner:
             do.HearAudio: lambda effect: engine.hear(effect.item_id, effect.frame),
             do.DropAudio: lambda effect: engine.drop(effect.item_id),
             do.ConfigureEngine: lambda _: engine.configure(session.engine_settings),
-            do.RunTool: lambda effect: self._spawn(effect.call_id, self._run_tool(effect)),
-            do.ListMcpTools: lambda effect: self._spawn(effect.list_id, self._list_mcp_tools(effect)),
-            do.RunMcpTool: lambda effect: self._spawn(effect.call_id, self._run_mcp_tool(effect)),
-            do.CancelTool: lambda effect: self._cancel(effect.call_id),
+            do.RunTool: lambda effect: self._tasks.spawn(effect.call_id, self._run_tool(effect)),
+            do.ListMcpTools: lambda effect: self._tasks.spawn(effect.list_id, self._list_mcp_tools(effect)),
+            do.RunMcpTool: lambda effect: self._tasks.spawn(effect.call_id, self._run_mcp_tool(effect)),
+            do.CancelTool: lambda effect: self._tasks.cancel(effect.call_id),
             do.CloseSession: lambda effect: self.stop(effect.code, effect.reason),
         }
 
@@ -214,17 +213,7 @@ class Runner:
                 self._perform_by_type[type(effect)](effect)
         finally:
             self._is_performing = False
-        self._set_timer()
-
-    def _set_timer(self) -> None:
-        due_s = self._session.next_deadline()
-        if due_s == self._timer_due_s and (self._timer is not None or due_s is None):
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_due_s = due_s
-        loop = asyncio.get_running_loop()
-        self._timer = None if due_s is None else loop.call_at(due_s, self._receive_timer)
+        self._alarm.set(self._session.next_deadline())
 
     def _send_event(self, effect: do.SendEvent) -> None:
         self._transport.send_event(effect.event)
@@ -241,27 +230,16 @@ class Runner:
 
     def _start_judging(self, effect: do.JudgeTurn) -> None:
         name = f"judge {effect.item_id}"
-        self._cancel(name)
-        self._spawn(name, self._judge_turn(effect))
+        self._tasks.cancel(name)
+        self._tasks.spawn(name, self._judge_turn(effect))
 
     # --- Tasks ----------------------------------------------------------------------------------------------------
 
-    def _spawn(self, name: str, work: Any) -> None:
-        if self._group is None:
+    @property
+    def _tasks(self) -> NamedTasks:
+        if self._running is None:
             raise RuntimeError("effects are performed inside run()")
-        task = self._group.create_task(work, name=name)
-        self._tasks[name] = task
-
-        def forget(done: asyncio.Task[None]) -> None:
-            if self._tasks.get(name) is done:  # a newer one may have the name
-                del self._tasks[name]
-
-        task.add_done_callback(forget)
-
-    def _cancel(self, name: str) -> None:
-        task = self._tasks.pop(name, None)
-        if task is not None:
-            task.cancel()
+        return self._running
 
     async def _respond(self, request: ResponseRequest) -> None:
         last = None

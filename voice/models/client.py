@@ -308,7 +308,7 @@ class ModelHost:
             process = self._process
             if process is not None and self.ready:
                 began = time.monotonic()
-                code = await self._watch(process)
+                code = await process.wait_watched(self._watchdog, self._settings.beat_s)
                 if time.monotonic() - began > _HEALTHY_S:
                     failures = 0
                 self.deaths += 1
@@ -323,19 +323,6 @@ class ModelHost:
             except (EngineError, OSError) as error:
                 log.error("model host does not start", error=str(error), attempt=failures)
                 await self._end_process()
-
-    async def _watch(self, process: HostProcess) -> int:
-        """Wait for the end of a process, and bring one to it that hangs; returns the exit code."""
-        waiting = asyncio.create_task(process.wait(), name="model-host-end")
-        try:
-            while not (await asyncio.wait({waiting}, timeout=self._settings.beat_s))[0]:
-                complaint = self._watchdog.complaint(time.monotonic())
-                if complaint is not None:
-                    log.error("model host hangs", why=complaint)
-                    process.kill()
-            return waiting.result()
-        finally:
-            waiting.cancel()
 
     async def _end_process(self) -> None:
         """End the process, if there is one, and whoever waits for its answers."""

@@ -5,12 +5,18 @@ import asyncio.subprocess
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+import structlog
+
 import voice
+from voice.models.watchdog import Watchdog
 from voice.models.wire import FromHost, ToHost, Unpacker, decode_from_host, pack
+
+log = structlog.get_logger(__name__)
 
 _END_WAIT_S = 3.0
 """A host ends at once when its socket is closed; after this it is killed."""
@@ -63,10 +69,18 @@ class HostProcess:
         """Wait for the end; returns the exit code (negative: the signal). Cancelling is safe."""
         return await self._child.wait()
 
-    def kill(self) -> None:
-        """End the process however it is; `wait` tells when it is gone. Safe to call on a dead one."""
-        if self._child.returncode is None:
-            self._child.kill()
+    async def wait_watched(self, watchdog: Watchdog, every_s: float) -> int:
+        """Wait for the end as `wait` does, and bring a process to it that hangs. Cancelling is safe."""
+        waiting = asyncio.create_task(self.wait(), name="model-host-end")
+        try:
+            while not (await asyncio.wait({waiting}, timeout=every_s))[0]:
+                complaint = watchdog.complaint(time.monotonic())
+                if complaint is not None and self._child.returncode is None:
+                    log.error("model host hangs", why=complaint, pid=self.pid)
+                    self._child.kill()
+            return waiting.result()
+        finally:
+            waiting.cancel()
 
     async def end(self) -> None:
         """End the process and wait until it is gone. Safe to call on a dead one."""
