@@ -19,7 +19,7 @@ from tools.dispatch import Dispatcher, DispatchLimits
 from tools.errors import ToolLoadError
 from tools.registry import load_tools
 from tools.threads import ThreadPool
-from transports.http.app import build_app
+from transports.http.app import ConsoleSettings, build_app
 from transports.http.auth import KeyRing
 from transports.http.calls import Calls
 from transports.http.tls import Certificate
@@ -153,6 +153,7 @@ class _Builder:
             single_requests=self._single_requests(sessions),
             webrtc=settings_of(self._config.webrtc) if self._config.webrtc.enabled else None,
             calls=calls,
+            console=self._console(),
         )
 
         async def close_pool(_: web.Application) -> None:
@@ -166,6 +167,12 @@ class _Builder:
         if not sip.enabled:
             return None
         return Phone(sessions, calls, route_of(sip), phone_settings(sip), PhoneMetrics(registry))
+
+    def _console(self) -> ConsoleSettings | None:
+        configured = self._config.console
+        if not configured.enabled:
+            return None
+        return ConsoleSettings(configured.key.get_secret_value() if configured.key else None)
 
     # --- agents ---------------------------------------------------------------------------------------------
 

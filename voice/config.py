@@ -207,6 +207,15 @@ class ApiConfig(Section):
     official clients come with (`whisper-1`, `tts-1`, `gpt-4o-mini`, …) stand for the first alias."""
 
 
+class ConsoleConfig(Section):
+    """The page to talk on, at `/`."""
+
+    enabled: bool = True
+    key: Secret | None = None
+    """What its users type where `server.keys` are set: opens the page's calls, and nothing else. The keys of the server
+    open them, too; without any, nobody is asked."""
+
+
 class LogConfig(Section):
     """What is written to standard error."""
 
@@ -234,6 +243,7 @@ class Config(Section):
     tools: ToolsConfig = ToolsConfig()
     mcp: McpConfig = McpConfig()
     api: ApiConfig = ApiConfig()
+    console: ConsoleConfig = ConsoleConfig()
     sip: SipConfig = SipConfig()
     webrtc: WebRtcConfig = WebRtcConfig()
     log: LogConfig = LogConfig()

@@ -9,6 +9,8 @@
 | POST /v1/realtime/calls/{id}/… | yes | nothing; what becomes of a call (`call_control.py`) |
 | GET /v1/models[/{id}]      | yes | who may be named by `?model=` |
 | POST /v1/audio/…, /v1/chat/completions, /v1/responses | yes | one request outside sessions (`audio.py`, `chat.py`) |
+| GET /, /console/…          | no  | the page to talk on (`console/`) |
+| POST /console/client_secret | yes | a secret for one call of that page |
 | GET /healthz               | no  | 200 while the process lives |
 | GET /readyz                | no  | 200 while a caller would be served, 503 otherwise |
 | GET /metrics               | no  | Prometheus |
@@ -17,6 +19,7 @@ Every answer carries `x-request-id`; every refusal is the JSON of contract 1.0.
 """
 
 import time
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -28,6 +31,7 @@ from transports.http.call_control import CallControl
 from transports.http.calls import Calls
 from transports.http.chat import Chat
 from transports.http.client_secrets import ClientSecrets
+from transports.http.console.routes import CONSOLE_KEY_ID, Console
 from transports.http.cors import add_cors_headers, preflight
 from transports.http.metrics import TrafficCollector, exposition
 from transports.http.middleware import add_headers, guard
@@ -45,6 +49,14 @@ from voice.rest.service import SingleRequests
 OWNER = "realtime-voice-agent"
 
 
+@dataclass(frozen=True, slots=True)
+class ConsoleSettings:
+    """What the operator says about the page at `/`."""
+
+    key: str | None = field(default=None, repr=False)
+    """Opens the page's calls and the list of models, and nothing else; the other keys open them, too."""
+
+
 def build_app(
     sessions: Sessions,
     keys: KeyRing,
@@ -54,19 +66,22 @@ def build_app(
     single_requests: SingleRequests | None = None,
     webrtc: WebRtcSettings | None = None,
     calls: Calls | None = None,
+    console: ConsoleSettings | None = None,
 ) -> web.Application:
     """Return the application; whoever runs it drains `sessions` first and then cleans the application up.
 
     `registry` is what `/metrics` shows, with the traffic of the WebSockets added to it. With an empty `keys` everyone
     on this machine is let in: bind loopback only then. `single_requests` serves what is asked outside sessions; without
     `webrtc` no calls are made. Sidebands find sessions in `calls`, those of other transports too.
+    Without `console` there is no page at `/`.
     """
     traffic = Traffic()
     registry = registry or CollectorRegistry()
     registry.register(TrafficCollector(traffic))
     secrets, calls = ClientSecrets(), calls or Calls()
     realtime = Realtime(sessions, keys, limits or WebSocketLimits(), traffic, secrets, calls)
-    service = _Service(sessions, keys, registry)
+    readers = _page_keys(keys, console)
+    service = _Service(sessions, readers, registry)
     control = _Control(sessions, keys, secrets, webrtc)
     app = web.Application(middlewares=[guard(loopback_only=not keys.required)])
     app.on_response_prepare.append(add_headers)
@@ -88,6 +103,8 @@ def build_app(
         media = MediaTraffic()
         registry.register(MediaCollector("webrtc", media))
         _add_webrtc(app, WebRtcCalls(sessions, keys, secrets, calls, webrtc, media))
+    if console is not None:
+        app.add_routes(Console(sessions, readers, secrets, webrtc).routes())
     if single_requests is not None:
         app.add_routes(_single_request_routes(single_requests, keys))
     return app
@@ -103,6 +120,13 @@ def _add_webrtc(app: web.Application, calls: WebRtcCalls) -> None:
             *(web.options(path, preflight) for path in ("/v1/realtime", "/v1/realtime/calls{_:.*}")),
         ]
     )
+
+
+def _page_keys(keys: KeyRing, console: ConsoleSettings | None) -> KeyRing:
+    """Return the keys that the page may show. Where nobody needs one, a key of the console shuts nobody out."""
+    if console is None or console.key is None or not keys.required:
+        return keys
+    return keys.joined(KeyRing({CONSOLE_KEY_ID: console.key}))
 
 
 def _single_request_routes(requests: SingleRequests, keys: KeyRing) -> list[web.RouteDef]:
@@ -147,21 +171,22 @@ class _Control:
 class _Service:
     """The plain routes."""
 
-    def __init__(self, sessions: Sessions, keys: KeyRing, registry: CollectorRegistry) -> None:
+    def __init__(self, sessions: Sessions, readers: KeyRing, registry: CollectorRegistry) -> None:
+        """`readers` may see the models."""
         self._sessions = sessions
-        self._keys = keys
+        self._readers = readers
         self._registry = registry
         self._started = int(time.time())
 
     async def models(self, request: web.Request) -> web.Response:
         """List the agents and the aliases of engines (contract 1.9)."""
-        authenticate(request, self._keys)
+        authenticate(request, self._readers)
         listed = [self._model(agent.name) for agent in self._sessions.models()]
         return web.json_response({"object": "list", "data": listed})
 
     async def model(self, request: web.Request) -> web.Response:
         """Show one, under the name that it was asked by."""
-        authenticate(request, self._keys)
+        authenticate(request, self._readers)
         name = request.match_info["id"]
         self._sessions.resolve(name)
         return web.json_response(self._model(name))

@@ -44,6 +44,12 @@ class KeyRing:
                 found = key_id
         return found
 
+    def joined(self, other: "KeyRing") -> "KeyRing":
+        """Return a ring with the keys of both; where an id is in both, the other's."""
+        both = KeyRing()
+        both._digests = {**self._digests, **other._digests}
+        return both
+
     def __repr__(self) -> str:
         return f"KeyRing({', '.join(self._digests)})"
 

@@ -41,6 +41,25 @@ def require_loopback(request: web.Request) -> None:
             )
 
 
+def require_same_origin(request: web.Request) -> None:
+    """Let through only what a page of this very service asks.
+
+    Browsers say so themselves where the page is trustworthy (`Sec-Fetch-Site`, which no page can set, and which holds
+    behind a proxy, too); older ones name the page's origin. A program that says neither is no page of ours.
+
+    Raises: ApiError 403 `origin_not_allowed`.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        allowed = site == "same-origin"
+    else:
+        host = request.headers.get(hdrs.HOST, "").lower()
+        origins = request.headers.getall(hdrs.ORIGIN, [])
+        allowed = bool(host) and [urlsplit(origin).netloc.lower() for origin in origins] == [host]
+    if not allowed:
+        raise ApiError(403, "This is for the service's own page only.", code="origin_not_allowed")
+
+
 def is_loopback(hostname: str | None) -> bool:
     """Tell whether a host name means this machine whatever a name server says (RFC 6761 §6.3)."""
     if not hostname:

@@ -1,0 +1,1 @@
+"""The page to talk on, at `/`: static ES modules in `page/`, and the secrets that it calls with (`routes.py`)."""

@@ -1,0 +1,99 @@
+/** The list of events, both ways: filter, pause, copy. Keeps the last thousand. */
+
+const KEPT = 1000;
+const SHOWN = 300;
+
+/** Whether an event's type passes a filter: every word must be in it, no word behind a "-" may. */
+export function matches(filter, type) {
+  return filter
+    .toLowerCase()
+    .split(/\s+/)
+    .filter(Boolean)
+    .every((word) => (word.startsWith("-") && word.length > 1 ? !type.includes(word.slice(1)) : type.includes(word)));
+}
+
+export class Inspector {
+  #entries = [];
+  #count = 0;
+  #paused = false;
+  #beganMs = null;
+
+  constructor({ list, filter, pause, copy, count }) {
+    Object.assign(this, { list, filter, pause, copy, count });
+    filter.addEventListener("input", () => this.#showAll());
+    pause.addEventListener("click", () => this.#setPaused(!this.#paused));
+    copy.addEventListener("click", () => this.#copyAll());
+  }
+
+  add(event, direction, now) {
+    this.#beganMs ??= now;
+    const entry = { event, direction, atMs: now - this.#beganMs };
+    this.#entries.push(entry);
+    if (this.#entries.length > KEPT) this.#entries.shift();
+    this.count.textContent = String(++this.#count);
+    if (!this.#paused && matches(this.filter.value, event.type)) this.#append([entry]);
+  }
+
+  #setPaused(paused) {
+    this.#paused = paused;
+    this.pause.setAttribute("aria-pressed", String(paused));
+    this.pause.textContent = paused ? "Resume" : "Pause";
+    if (!paused) this.#showAll();
+  }
+
+  #wanted() {
+    return this.#entries.filter(({ event }) => matches(this.filter.value, event.type));
+  }
+
+  #showAll() {
+    this.list.replaceChildren();
+    this.#append(this.#wanted().slice(-SHOWN));
+  }
+
+  #append(entries) {
+    const list = this.list;
+    const isAtEnd = list.scrollTop + list.clientHeight >= list.scrollHeight - 40;
+    list.append(...entries.map(row));
+    while (list.childElementCount > SHOWN) list.firstElementChild.remove();
+    if (isAtEnd) list.scrollTop = list.scrollHeight;
+  }
+
+  async #copyAll() {
+    const lines = this.#wanted().map(({ event, direction, atMs }) => JSON.stringify({ at_ms: Math.round(atMs), direction, event }));
+    const label = this.copy.textContent;
+    try {
+      await navigator.clipboard.writeText(lines.join("\n"));
+      this.copy.textContent = "Copied";
+    } catch {
+      this.copy.textContent = "Not allowed";
+    }
+    setTimeout(() => (this.copy.textContent = label), 1500);
+  }
+}
+
+function row({ event, direction, atMs }) {
+  const item = document.createElement("li");
+  const details = document.createElement("details");
+  const summary = document.createElement("summary");
+  const arrow = document.createElement("span");
+  const type = document.createElement("code");
+  const time = document.createElement("span");
+  item.className = `${direction}${event.type === "error" ? " error" : ""}`;
+  arrow.className = "arrow";
+  arrow.textContent = direction === "sent" ? "↑" : "↓";
+  arrow.title = direction;
+  type.textContent = event.type;
+  time.className = "time";
+  time.textContent = `${(atMs / 1000).toFixed(2)} s`;
+  summary.append(arrow, type, time);
+  details.append(summary);
+  // Made when it is looked at: most never are.
+  details.addEventListener("toggle", () => {
+    if (details.childElementCount > 1) return;
+    const body = document.createElement("pre");
+    body.textContent = JSON.stringify(event, null, 2);
+    details.append(body);
+  });
+  item.append(details);
+  return item;
+}

@@ -1,0 +1,309 @@
+/** The page: what its buttons do, and what it shows of a call. */
+
+import { Call, CallProblem, agents } from "./call.js";
+import { Captions } from "./captions.js";
+import { Devices } from "./devices.js";
+import { Inspector } from "./inspector.js";
+import { Turns } from "./latency.js";
+import { Levels } from "./levels.js";
+import { drawCaptions, drawTurns } from "./view.js";
+import { STATUS, callProblem, microphoneProblem } from "./words.js";
+
+const RETRIES_MS = [500, 1000, 2000, 4000, 8000, 8000];
+const $ = (id) => document.getElementById(id);
+const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+const levels = new Levels();
+const devices = new Devices({ microphone: $("microphone"), speaker: $("speaker"), speakerLabel: $("speaker-label"), sound: $("voice") });
+const inspector = new Inspector({ list: $("events"), filter: $("filter"), pause: $("pause"), copy: $("copy"), count: $("event-count") });
+
+const page = {
+  call: null,
+  attempt: 0,
+  captions: new Captions(),
+  turns: new Turns(),
+  key: sessionStorage.getItem("console-key") ?? "",
+  microphone: null,
+  muted: false,
+  responses: new Set(),
+  playing: new Set(),
+  createWhenDone: false,
+};
+
+// --- what is shown --------------------------------------------------------------------------------------------
+
+function setState(state) {
+  document.body.dataset.state = state;
+  $("status").textContent = STATUS[state];
+  const isIdle = state === "idle" || state === "ended";
+  const label = isIdle ? "Start talking" : "Hang up";
+  $("talk").setAttribute("aria-label", label);
+  $("talk").title = label;
+  $("mute").disabled = isIdle || !page.microphone;
+  $("interrupt").disabled = !(page.responses.size || page.playing.size);
+  $("agent").disabled = !isIdle;
+}
+
+function showActivity() {
+  if (!page.call?.isOpen) return;
+  const hears = page.captions.lines.some(({ state }) => state === "listening");
+  if (hears) setState("hearing");
+  else if (page.playing.size) setState("speaking");
+  else if (page.responses.size) setState("thinking");
+  else if (!page.microphone) setState("typing");
+  else setState(page.muted ? "muted" : "listening");
+}
+
+function tell(text, action, label) {
+  $("notice").hidden = !text;
+  $("notice-text").textContent = text ?? "";
+  $("notice-action").hidden = !action;
+  $("notice-action").textContent = label ?? "";
+  $("notice-action").onclick = action ?? null;
+}
+
+// --- a call ---------------------------------------------------------------------------------------------------
+
+async function start({ typing = false } = {}) {
+  const attempt = ++page.attempt;
+  tell(null);
+  setState("connecting");
+  await levels.start();
+  if (!typing && !(await takeMicrophone())) return;
+  if (attempt !== page.attempt) return release();
+  Object.assign(page, { captions: new Captions(), turns: new Turns() });
+  $("captions").replaceChildren();
+  try {
+    await connect(attempt);
+  } catch (error) {
+    if (attempt === page.attempt) failed(error);
+  }
+}
+
+async function takeMicrophone() {
+  try {
+    page.microphone = await devices.open();
+  } catch (error) {
+    setState("idle");
+    tell(microphoneProblem(error), () => start({ typing: true }), "Type instead");
+    return false;
+  }
+  levels.watch("in", page.microphone);
+  for (const track of page.microphone.getAudioTracks()) {
+    track.enabled = !page.muted;
+    track.onended = () => page.call && tell("The microphone was disconnected. Choose another under Devices.");
+  }
+  return true;
+}
+
+async function connect(attempt) {
+  const call = new Call({ onEvent: receive, onEnd: (how) => ended(how, attempt), onSound: play });
+  page.call = call;
+  page.responses.clear();
+  page.playing.clear();
+  await call.open({ agent: $("agent").value, key: page.key, microphone: page.microphone });
+  if (attempt !== page.attempt) return call.close();
+  $("welcome").hidden = true;
+  showActivity();
+}
+
+function failed(error) {
+  const problem = error instanceof CallProblem ? error : new CallProblem("service", String(error));
+  release();
+  setState("idle");
+  if (problem.kind === "key") return askForKey(page.key ? problem.message : "", () => start());
+  tell(callProblem(problem), () => start(), "Try again");
+}
+
+function ended(how, attempt) {
+  if (attempt !== page.attempt) return;
+  if (how === "lost") return void reconnect(attempt);
+  release();
+  setState("ended");
+  tell("The service ended the call.");
+}
+
+/** Call again until it works, and tell the new session what was said in the old one. */
+async function reconnect(attempt) {
+  const history = page.captions.history();
+  for (const [number, delayMs] of RETRIES_MS.entries()) {
+    setState("reconnecting");
+    tell(`The connection was lost. Reconnecting (${number + 1} of ${RETRIES_MS.length})…`);
+    await wait(delayMs);
+    if (attempt !== page.attempt) return;
+    try {
+      await connect(attempt);
+    } catch {
+      if (attempt !== page.attempt) return;
+      continue;
+    }
+    tell(null);
+    for (const item of history) send({ type: "conversation.item.create", item });
+    return;
+  }
+  release();
+  setState("ended");
+  tell("The connection was lost and did not come back.", () => start(), "Try again");
+}
+
+function hangUp() {
+  page.attempt++;
+  release();
+  setState("ended");
+  tell(null);
+}
+
+function release() {
+  page.call?.close();
+  page.call = null;
+  for (const track of page.microphone?.getTracks() ?? []) track.stop();
+  page.microphone = null;
+  page.responses.clear();
+  page.playing.clear();
+  levels.watch("in", null);
+  levels.watch("out", null);
+  $("voice").srcObject = null;
+}
+
+function play(stream) {
+  $("voice").srcObject = stream;
+  $("voice").play().catch(() => tell("The browser holds the sound back.", () => $("voice").play(), "Play it"));
+  levels.watch("out", stream);
+}
+
+// --- events ---------------------------------------------------------------------------------------------------
+
+const send = (event) => page.call?.send(event) ?? false;
+
+function receive(event, direction) {
+  const now = performance.now();
+  inspector.add(event, direction, now);
+  if (direction === "sent") return;
+  follow(event);
+  const changed = page.captions.receive(event);
+  if (changed.length) drawCaptions($("captions"), page.captions, changed);
+  if (page.turns.receive(event, now)) drawTurns($("turns"), page.turns.list, $("latency-note"));
+  showActivity();
+}
+
+function follow(event) {
+  switch (event.type) {
+    case "session.created":
+      return configure(event.session);
+    case "response.created":
+      return void page.responses.add(event.response.id);
+    case "response.done":
+      page.responses.delete(event.response.id);
+      if (event.response.status === "failed") tell(event.response.status_details?.error?.message ?? "The answer failed.");
+      if (page.createWhenDone && !page.responses.size) {
+        page.createWhenDone = false;
+        send({ type: "response.create" });
+      }
+      return;
+    case "output_audio_buffer.started":
+      return void page.playing.add(event.response_id);
+    case "output_audio_buffer.stopped":
+    case "output_audio_buffer.cleared":
+      return void page.playing.delete(event.response_id);
+    case "error":
+      // A button pressed just as the answer ended is nothing to tell of.
+      if (event.error.code !== "response_cancel_not_active") tell(event.error.message);
+  }
+}
+
+/** Ask for captions of the caller where the session has none by itself. */
+function configure(session) {
+  if (session.type !== "realtime" || session.audio?.input?.transcription) return;
+  send({ type: "session.update", session: { type: "realtime", audio: { input: { transcription: { model: "whisper-1" } } } } });
+}
+
+function interrupt() {
+  if (page.responses.size) send({ type: "response.cancel" });
+  if (page.playing.size || page.responses.size) send({ type: "output_audio_buffer.clear" });
+}
+
+async function type(text) {
+  if (!page.call?.isOpen) await start({ typing: true });
+  if (!page.call?.isOpen) return false;
+  interrupt();
+  page.turns.typed(text, performance.now());
+  send({ type: "conversation.item.create", item: { type: "message", role: "user", content: [{ type: "input_text", text }] } });
+  if (page.responses.size) page.createWhenDone = true;
+  else send({ type: "response.create" });
+  return true;
+}
+
+function setMuted(muted) {
+  page.muted = muted;
+  for (const track of page.microphone?.getAudioTracks() ?? []) track.enabled = !muted;
+  $("mute").setAttribute("aria-pressed", String(muted));
+  showActivity();
+}
+
+// --- agents and keys ------------------------------------------------------------------------------------------
+
+async function listAgents() {
+  try {
+    const names = await agents(page.key);
+    $("agent").replaceChildren(...names.map((name) => new Option(name, name)));
+    const wanted = new URLSearchParams(location.search).get("agent") ?? localStorage.getItem("agent");
+    if (names.includes(wanted)) $("agent").value = wanted;
+    setState("idle");
+  } catch (error) {
+    if (error.kind === "key") return askForKey(page.key ? error.message : "");
+    tell(callProblem(error), listAgents, "Try again");
+  }
+}
+
+function askForKey(problem, then) {
+  $("key-problem").textContent = problem;
+  $("key-form").onsubmit = async () => {
+    page.key = $("key").value.trim();
+    sessionStorage.setItem("console-key", page.key);
+    $("key").value = "";
+    await listAgents();
+    then?.();
+  };
+  $("key-dialog").showModal();
+}
+
+// --- the buttons ----------------------------------------------------------------------------------------------
+
+$("talk").addEventListener("click", () => (["idle", "ended"].includes(document.body.dataset.state) ? start() : hangUp()));
+$("mute").addEventListener("click", () => setMuted(!page.muted));
+$("interrupt").addEventListener("click", interrupt);
+$("key-cancel").addEventListener("click", () => $("key-dialog").close());
+$("agent").addEventListener("change", () => localStorage.setItem("agent", $("agent").value));
+$("composer").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const text = $("message").value.trim();
+  if (text && (await type(text))) $("message").value = "";
+});
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || $("key-dialog").open) return;
+  if (event.key === "Escape") interrupt();
+  if (event.key.toLowerCase() === "m" && !event.target.closest("input, select, textarea") && !$("mute").disabled) setMuted(!page.muted);
+});
+devices.onMicrophone = async () => {
+  if (!page.microphone || !page.call) return;
+  const old = page.microphone;
+  if (!(await takeMicrophone())) return;
+  await page.call.replaceMicrophone(page.microphone);
+  for (const track of old.getTracks()) track.stop();
+};
+window.addEventListener("pagehide", release);
+
+function animate() {
+  const now = performance.now();
+  const { level } = levels.measure("in", now);
+  const out = levels.measure("out", now);
+  $("level-in").style.setProperty("--level", page.muted ? 0 : level.toFixed(3));
+  $("level-out").style.setProperty("--level", out.level.toFixed(3));
+  $("talk").style.setProperty("--level", Math.max(page.muted ? 0 : level, out.level).toFixed(3));
+  if (out.began && page.turns.heard(now)) drawTurns($("turns"), page.turns.list, $("latency-note"));
+  requestAnimationFrame(animate);
+}
+
+if (matchMedia("(max-width: 60rem)").matches) for (const panel of document.querySelectorAll(".panel")) panel.open = false;
+animate();
+void listAgents();
