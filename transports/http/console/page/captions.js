@@ -117,7 +117,7 @@ const HANDLERS = {
     captions.change(id, { state: "interrupted", heardMs }),
   "conversation.item.input_audio_transcription.delta": grow,
   "conversation.item.input_audio_transcription.completed": (captions, { item_id: id, transcript }) =>
-    captions.change(id, { text: transcript.trim(), state: "done" }),
+    captions.change(id, { text: transcript.trim(), state: transcript.trim() ? "done" : "failed" }),
   "conversation.item.input_audio_transcription.failed": (captions, { item_id: id }) =>
     captions.change(id, { state: "failed" }),
   "response.output_audio_transcript.delta": grow,

@@ -17,6 +17,8 @@ export const STAGES = [
   ["heard", "heard"],
 ];
 
+const EARLY_MS = 150;
+
 export class Turns {
   list = [];
   #silenceMs = 200;
@@ -56,10 +58,12 @@ export class Turns {
     return Object.assign(this.#begin("typed", now), { label: text });
   }
 
-  /** The agent was heard at `now`: the meter on what this page plays says so. */
-  heard(now) {
-    const turn = this.list.at(-1);
-    return turn && turn.marks.sound !== undefined ? this.#mark(turn, "heard", now) : null;
+  /** The agent is heard since `since`, by the meter on what this page plays. Sound of an earlier answer is none. */
+  heard(since) {
+    const turn = this.list.findLast(({ marks }) => marks.sound !== undefined);
+    // Sound and event travel apart: the sound may be a little earlier.
+    const isIts = turn && since - turn.startedMs >= turn.marks.sound - EARLY_MS;
+    return isIts ? this.#mark(turn, "heard", since) : null;
   }
 
   #begin(kind, startedMs, itemId = null) {

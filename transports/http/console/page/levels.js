@@ -22,19 +22,18 @@ export class Levels {
     const source = this.#context.createMediaStreamSource(stream);
     const analyser = new AnalyserNode(this.#context, { fftSize: this.#samples.length });
     source.connect(analyser);
-    this.#sides[side] = { source, analyser, quietSince: 0, isAudible: false };
+    this.#sides[side] = { source, analyser, quietSince: 0, since: null };
   }
 
-  /** Measure both sides at `now`. `began` is true for the first measure of a stretch of sound. */
+  /** Measure a side at `now`. `since` is when the sound that is there began; null while there is none. */
   measure(side, now) {
     const watched = this.#sides[side];
-    if (!watched) return { level: 0, began: false };
+    if (!watched) return { level: 0, since: null };
     watched.analyser.getFloatTimeDomainData(this.#samples);
     const rms = Math.sqrt(this.#samples.reduce((sum, sample) => sum + sample * sample, 0) / this.#samples.length);
-    const began = rms > AUDIBLE && !watched.isAudible;
-    if (rms > AUDIBLE) Object.assign(watched, { isAudible: true, quietSince: now });
-    else if (now - watched.quietSince > QUIET_MS) watched.isAudible = false;
+    if (rms > AUDIBLE) Object.assign(watched, { since: watched.since ?? now, quietSince: now });
+    else if (now - watched.quietSince > QUIET_MS) watched.since = null;
     // 60 dB on the meter's length.
-    return { level: Math.max(0, Math.min(1, 1 + Math.log10(rms + 1e-6) / 3)), began };
+    return { level: Math.max(0, Math.min(1, 1 + Math.log10(rms + 1e-6) / 3)), since: watched.since };
   }
 }

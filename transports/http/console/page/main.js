@@ -300,7 +300,7 @@ function animate() {
   $("level-in").style.setProperty("--level", page.muted ? 0 : level.toFixed(3));
   $("level-out").style.setProperty("--level", out.level.toFixed(3));
   $("talk").style.setProperty("--level", Math.max(page.muted ? 0 : level, out.level).toFixed(3));
-  if (out.began && page.turns.heard(now)) drawTurns($("turns"), page.turns.list, $("latency-note"));
+  if (out.since !== null && page.turns.heard(out.since)) drawTurns($("turns"), page.turns.list, $("latency-note"));
   requestAnimationFrame(animate);
 }
 
