@@ -8,11 +8,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from voice.errors import ConfigError, ModelError, VoiceError
+
+if TYPE_CHECKING:
+    from voice.talk.line import Line
 
 # Before numpy is imported: products of the size of ours are no quicker on more threads, which would spin beside the
 # media (11.6 instead of 1.9 ms per session-second, measured).
@@ -34,6 +37,9 @@ Clients connect to ws://127.0.0.1:8080/v1/realtime?model=gpt-realtime; the offic
 """
 
 
+TALK = "voice.talk.command:talk"
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """A subcommand that is imported when it is asked for."""
@@ -48,7 +54,7 @@ class Command:
 
 COMMANDS = (
     Command("serve", "voice.commands.serve:serve", "Start the service."),
-    Command("talk", "voice.talk.command:talk", "Hold a conversation with recordings and measure it."),
+    Command("talk", TALK, "Hold a conversation with recordings and measure it."),
     Command("call", "transports.softphone.command:call", "Call a SIP address with recordings: a softphone."),
     Command("conformance", "voice.conformance.command:conformance", "Check any Realtime server against the contract."),
     Command("doctor", "voice.doctor:doctor", "Check this machine; each fault with its fix."),
@@ -126,8 +132,19 @@ def _add(app: typer.Typer, command: Command, target: object) -> None:
 
 
 def _load(target: str) -> object:
+    if target == TALK:
+        from voice.talk.line import DIALERS
+
+        DIALERS["webrtc"] = _dial_webrtc
     module, _, name = target.partition(":")
     return getattr(import_module(module), name)
+
+
+async def _dial_webrtc(url: str, model: str | None, key: str | None, timeout_s: float) -> "Line":
+    """Bring WebRTC to `voice talk`, which is of a package that knows no transport."""
+    from transports.webrtc.line import dial_line
+
+    return await dial_line(url, model, key, timeout_s)
 
 
 def _not_imported() -> None:

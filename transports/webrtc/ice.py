@@ -191,6 +191,11 @@ class IceAgent(Connection):
             self._proven.add(pair.remote_addr)
         super().check_complete(pair)
 
+    def mute(self) -> None:
+        """Close the sockets under everything that still wants to send."""
+        for protocol in self._protocols:
+            cast(_SocketTransport, protocol.transport).socket.close()
+
     def send_now(self, datagram: bytes) -> None:
         """Send on the chosen way; nothing happens while there is none."""
         pair = self._nominated.get(_COMPONENT)

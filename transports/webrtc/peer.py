@@ -122,6 +122,10 @@ class Peer:
             self._link.remove_all_listeners()
         await asyncio.shield(self._agent.close())
 
+    def cut(self) -> None:
+        """Send nothing from now on, not even a goodbye: for who tries what happens then."""
+        self._agent.mute()
+
     # ---- datagrams
 
     def _receive_media(self, datagram: bytes) -> None:

@@ -6,20 +6,16 @@ drops the rest of the cancelled response and tells the service what was heard (c
 
 import asyncio
 import base64
-import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote, urlsplit, urlunsplit
-
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from voice.audio.frames import CORE_RATE_HZ
-from voice.talk.errors import ServiceSilent, ServiceUnreachable
+from voice.talk.errors import ServiceSilent
+from voice.talk.line import Dial, Line, LineClosed, dial_websocket, websocket_url
 from voice.talk.microphone import Microphone, Utterance, WireFormat
 from voice.talk.player import Player
 from voice.talk.recording import Recording
@@ -42,17 +38,8 @@ class CallerOptions:
     session: dict[str, Any] = field(default_factory=dict)
     """Sent as `session.update` at once, merged over what the other options ask for."""
     connect_timeout_s: float = 10.0
-
-
-def websocket_url(url: str, model: str | None = None) -> str:
-    """Return the address of the realtime endpoint for a service named in any usual way."""
-    parts = urlsplit(url if "://" in url else f"ws://{url}")
-    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
-    path = parts.path.rstrip("/")
-    if not path.endswith("/realtime"):
-        path += "/realtime" if path.endswith("/v1") else "/v1/realtime"
-    query = "&".join(part for part in (parts.query, f"model={quote(model)}" if model else "") if part)
-    return urlunsplit((scheme, parts.netloc, path, query, ""))
+    dial: Dial = dial_websocket
+    """Makes the line."""
 
 
 class Caller:
@@ -75,26 +62,13 @@ class Caller:
         self._silenced: set[str] = set()
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._socket: ClientConnection
+        self._playing: set[str] = set()  # responses that the service plays, where it does
+        self._line: Line
 
     async def __aenter__(self) -> Self:
         """Connect and wait for `session.created`. Raises: ServiceUnreachable, ServiceSilent."""
-        url = websocket_url(self.options.url, self.options.model)
-        headers = {"Authorization": f"Bearer {self.options.key}"} if self.options.key else {}
-        try:
-            self._socket = await connect(
-                url,
-                additional_headers=headers,
-                max_size=None,
-                compression=None,
-                open_timeout=self.options.connect_timeout_s,
-            )
-        except InvalidStatus as error:
-            raise ServiceUnreachable(_refusal(url, error)) from None
-        except (OSError, InvalidURI, InvalidHandshake, TimeoutError) as error:
-            raise ServiceUnreachable(
-                f"no service answers at {url} ({error or 'timed out'}); start one with: voice serve"
-            ) from None
+        options = self.options
+        self._line = await options.dial(options.url, options.model, options.key, options.connect_timeout_s)
         self.started_s = time.monotonic()
         self._tasks.append(asyncio.create_task(self._listen(), name="listen"))
         try:
@@ -114,7 +88,7 @@ class Caller:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
-        await self._socket.close()
+        await self._line.aclose()
 
     @property
     def session(self) -> Event:
@@ -149,6 +123,8 @@ class Caller:
 
     async def played_out(self) -> None:
         """Return when everything received so far has been heard."""
+        if self._playing:
+            await self.wait_for(lambda: not self._playing, 120.0, "the end of its audio")
         while (left_s := self.unplayed_s) > 0:  # noqa: ASYNC110 - time passes, and a barge-in may shorten it
             await asyncio.sleep(left_s)
 
@@ -160,8 +136,8 @@ class Caller:
     async def send(self, event: Event) -> None:
         """Send a client event. Raises: ServiceSilent when the service has hung up."""
         try:
-            await self._socket.send(json.dumps(event))
-        except ConnectionClosed:
+            await self._line.send(event)
+        except LineClosed:
             raise ServiceSilent(f"the service hung up: {self.closed or 'connection closed'}") from None
 
     async def wait_for(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
@@ -198,19 +174,17 @@ class Caller:
         return bool(self.error_events) or any(event["type"] == "session.updated" for _, event in self.events)
 
     async def _speak(self) -> None:
-        with suppress(ConnectionClosed):  # the listener notes why
+        with suppress(LineClosed):  # the listener notes why
             await self.microphone.run()
 
     async def _append(self, audio: bytes) -> None:
-        payload = base64.b64encode(audio).decode("ascii")
-        await self._socket.send(f'{{"type":"input_audio_buffer.append","audio":"{payload}"}}')
+        await self._line.append(audio)
 
     async def _listen(self) -> None:
         try:
-            async for text in self._socket:
-                await self._receive(json.loads(text), time.monotonic())
-            self.closed = f"closed with {self._socket.close_code} {self._socket.close_reason or ''}".strip()
-        except ConnectionClosed as error:
+            async for event in self._line.events():
+                await self._receive(event, time.monotonic())
+        except LineClosed as error:
             self.closed = str(error)
         finally:
             self.closed = self.closed or "closed"
@@ -224,6 +198,10 @@ class Caller:
                 self.player.receive(event["item_id"], event["content_index"], pcm, self.sample_at(at_s))
         elif kind == "error":
             self.error_events.append(event)
+        elif kind == "output_audio_buffer.started":
+            self._playing.add(event["response_id"])
+        elif kind in ("output_audio_buffer.stopped", "output_audio_buffer.cleared"):
+            self._playing.discard(event["response_id"])
         self.events.append((at_s, event))
         turn = self.log.receive(event, at_s)
         if kind == "input_audio_buffer.speech_started":
@@ -238,6 +216,8 @@ class Caller:
             self._silenced |= turn.open_responses
         for cut in self.player.flush(self.sample_at(at_s)):
             self.log.turn_of({"item_id": cut.item_id}).interrupted = True
+            if self._line.server_plays:
+                continue  # it knows itself
             await self.send(
                 {
                     "type": "conversation.item.truncate",
@@ -258,11 +238,4 @@ class Caller:
         return bytes(track)
 
 
-def _refusal(url: str, error: InvalidStatus) -> str:
-    """Say why the handshake was refused, in the service's own words where it gave some."""
-    message = ""
-    with suppress(ValueError, KeyError, TypeError):
-        message = json.loads(error.response.body or b"")["error"]["message"]
-    hint = "; give a key with --key" if error.response.status_code == 401 else ""
-    status = error.response.status_code
-    return f"{url} refused the connection with status {status}{': ' if message else ''}{message}{hint}"
+__all__ = ["Caller", "CallerOptions", "Listener", "websocket_url"]

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from voice.talk.client import Caller, CallerOptions
 from voice.talk.errors import RecordingError, ServiceSilent
+from voice.talk.line import DIALERS, dial_websocket
 from voice.talk.recording import Recording, load, write_stereo
 from voice.talk.report import JsonReport, Report, TextReport
 from voice.talk.service import ServiceProcess, is_ready
@@ -59,6 +60,7 @@ def talk(
             "--barge-in", metavar="SECONDS", help="Talk over the answer: start the next file that far into it."
         ),
     ] = None,
+    webrtc: Annotated[bool, typer.Option("--webrtc", help="Call by WebRTC instead of WebSocket.")] = False,
     config: Annotated[Path | None, typer.Option(help="config.yaml of a service that is started for this call.")] = None,
     engine: Annotated[str | None, typer.Option(help="Engine of a service that is started for this call.")] = None,
 ) -> None:
@@ -75,6 +77,8 @@ def talk(
         voice talk hello.wav book.wav --out call.wav
 
         voice talk long-question.wav stop.wav --barge-in 1.5
+
+        voice talk question.wav --webrtc
     """
     report: Report = JsonReport(sys.stdout) if as_json else TextReport(Console())
     recordings = [load(path) for path in files]
@@ -83,7 +87,8 @@ def talk(
     if out is not None and not out.absolute().parent.is_dir():
         raise RecordingError(f"{out} cannot be written: there is no folder {out.absolute().parent}")
     with _service(url, config, engine) as address:
-        plan = Plan(recordings, CallerOptions(address, model, key), barge_in, out)
+        dial = DIALERS["webrtc"] if webrtc else dial_websocket
+        plan = Plan(recordings, CallerOptions(address, model, key, dial=dial), barge_in, out)
         asyncio.run(hold(plan, report))
 
 

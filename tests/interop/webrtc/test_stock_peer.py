@@ -3,7 +3,11 @@
 import asyncio
 import re
 import socket
+import subprocess
+import sys
+import wave
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -158,3 +162,17 @@ async def test_a_cut_network_is_noticed_within_seconds(peers: Peers, scripted: S
     async with aiohttp.ClientSession() as http, http.ws_connect(url) as sideband, asyncio.timeout(14):
         while (await sideband.receive()).type is aiohttp.WSMsgType.TEXT:
             pass
+
+
+def test_voice_talk_calls_by_webrtc(
+    scripted: ServiceProcess, recorded: Callable[[str], Recording], tmp_path: Path
+) -> None:
+    question = str(tmp_path / "question.wav")
+    with wave.open(question, "wb") as file:
+        file.setparams((1, 2, 24_000, 0, "NONE", ""))
+        file.writeframes(recorded("goforward").pcm)
+    code = "import sys; from voice.cli import main; sys.exit(main())"
+    arguments = ["talk", question, "--url", scripted.url, "--model", "plain", "--webrtc", "--json"]
+    run = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    assert "Good evening and welcome." in run.stdout

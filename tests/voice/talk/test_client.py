@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import pytest
 
-from voice.talk import client
+from voice.talk import line
 from voice.talk.client import Caller, CallerOptions, websocket_url
 from voice.talk.errors import ServiceSilent, ServiceUnreachable
 from voice.talk.recording import from_pcm
@@ -61,7 +61,7 @@ class ServiceDouble:
         async def connect(*args: object, **kwargs: object) -> Self:
             return double
 
-        monkeypatch.setattr(client, "connect", connect)
+        monkeypatch.setattr(line, "connect", connect)
         return double
 
 
@@ -146,7 +146,7 @@ async def test_nobody_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> No
     async def connect(*args: object, **kwargs: object) -> None:
         raise ConnectionRefusedError(111, "Connection refused")
 
-    monkeypatch.setattr(client, "connect", connect)
+    monkeypatch.setattr(line, "connect", connect)
     with pytest.raises(ServiceUnreachable, match="voice serve"):
         async with Caller(CallerOptions()):
             pass
