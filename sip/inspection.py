@@ -58,7 +58,8 @@ def _inspect(request: Request, abilities: Abilities) -> Rejection | None:
     for address in (request, request.from_, request.to, *request.contacts):
         address.uri  # type: ignore[attr-defined]  # noqa: B018  # read once, kept; raises if malformed
     request.vias  # noqa: B018
-    request.record_routes  # noqa: B018
+    for route in request.record_routes:  # the way of our own requests, should it be a dialog
+        route.uri  # noqa: B018
     if request.method not in ("ACK", "CANCEL"):
         unknown = [tag for tag in request.get_list("require") if tag.lower() not in abilities.extensions]
         if unknown:

@@ -24,7 +24,7 @@ from sip.call_table import Asked, CallTable, Record
 from sip.caller import OutgoingCall
 from sip.client_transaction import ClientTransaction
 from sip.effects import Effect, Ended, Overloaded, ResponseArrived, SendMessage, TimedOut, Transaction, TransportFailed
-from sip.errors import StateError, TableFull
+from sip.errors import BuildError, StateError, TableFull
 from sip.flow import Flow, Hop, Network, hop_of, is_reliable, is_sender, uri_host
 from sip.headers import Via
 from sip.message import Request, Response
@@ -185,9 +185,13 @@ class Performer:
     def _send(self, record: Record, request: Request) -> None:
         """Open a transaction for a request; a long one tries TCP first."""
         way = self._way(record, request)
-        if request.method == "CANCEL":
-            self._open(record, request, way)
-        elif not is_reliable(way) and len(request.encode()) > LONG_REQUEST_BYTES:
+        try:
+            size = len(request.encode())
+        except BuildError as error:  # made of the peer's words: a target or a route with a blank in it
+            logger.warning("%s cannot be sent: %s", request.method, error)
+            self._fail(record, request, 503)
+            return
+        if request.method != "CANCEL" and not is_reliable(way) and size > LONG_REQUEST_BYTES:
             self._open(record, request, self._network.open(Hop("TCP", *way.remote)), second_way=way)
         else:
             self._open(record, request, way)
@@ -209,7 +213,10 @@ class Performer:
         flow = self._way(record, ack)
         if "via" not in ack.index:
             ack.add_first("Via", _via(record, flow))
-        flow.send(ack.encode())
+        try:
+            flow.send(ack.encode())
+        except BuildError as error:
+            logger.warning("ACK cannot be sent: %s", error)
 
     def _way(self, record: Record, request: Request) -> Flow:
         """Return the flow for a request: back to whom we hear where nothing else was said, else by route or target."""

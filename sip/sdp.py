@@ -13,6 +13,8 @@ from sip.message import Rejection
 MAX_BYTES = 32_768
 MAX_LINES = 1_000
 MAX_MEDIA = 32
+MAX_FORMATS = 128
+"""Of one m= line: as many as RTP has payload types."""
 
 Attribute = tuple[str, str | None]
 """Name and value; a flag has None."""
@@ -219,7 +221,7 @@ def _parse_origin(value: str) -> Origin:
 
 def _parse_media(value: str) -> Media:
     parts = value.split()
-    if len(parts) < 3:
+    if len(parts) < 3 or len(parts) > MAX_FORMATS + 3:
         raise SipSyntaxError("m= line is malformed")
     port, _, count = parts[1].partition("/")
     if not (port.isascii() and port.isdecimal() and len(port) <= 5) or int(port) > 65535:

@@ -142,3 +142,10 @@ def test_damaged_descriptions_are_answered_or_refused(edits: list[tuple[int, int
 def test_any_bytes_are_a_description_or_a_refusal(data: bytes) -> None:
     parse_sdp(data)
     parse_sdp(b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\n" + data)
+
+
+def test_a_line_that_lists_formats_without_end_is_refused() -> None:
+    text = (
+        b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP" + b" 0" * 5000
+    )
+    assert isinstance(parse_sdp(text), Rejection)

@@ -319,3 +319,15 @@ def test_requests_and_responses_are_told_apart(switchboard, make_request) -> Non
     (answer,) = switchboard.receive(make_request("OPTIONS"))
     assert isinstance(answer, Response)
     assert not isinstance(answer, Request)
+
+
+def test_a_route_that_could_not_be_written_is_refused_at_once(switchboard, make_request) -> None:
+    invite = make_request(body=OFFER, more="Record-Route: <sip:198.51.100.5 x>")
+    assert [message.status for message in switchboard.receive(invite)] == [400]
+
+
+def test_a_target_that_could_not_be_written_costs_its_own_call_only(up) -> None:
+    up.call.machine.dialog.remote_target = "sip:a b"
+    up.call.hang_up()
+    assert up.link.methods == []
+    assert up.told[-1] is EndReason.LOCAL_BYE
