@@ -6,6 +6,7 @@
 | POST /v1/realtime/client_secrets | yes | a secret that opens sessions (`client_secrets.py`) |
 | POST /v1/realtime/calls    | yes | an SDP answer; a session over WebRTC (`webrtc.py`) |
 | POST /v1/realtime          | yes | the same, under its old name |
+| PATCH /v1/realtime/calls/{id} | yes | an SDP answer; the call goes on over other addresses (ICE restart) |
 | POST /v1/realtime/calls/{id}/… | yes | nothing; what becomes of a call (`call_control.py`) |
 | GET /v1/models[/{id}]      | yes | who may be named by `?model=` |
 | POST /v1/audio/…, /v1/chat/completions, /v1/responses | yes | one request outside sessions (`audio.py`, `chat.py`) |
@@ -117,6 +118,7 @@ def _add_webrtc(app: web.Application, calls: WebRtcCalls) -> None:
         [
             web.post("/v1/realtime", calls.create),
             web.post("/v1/realtime/calls", calls.create),
+            web.patch("/v1/realtime/calls/{call_id}", calls.restart),
             *(web.options(path, preflight) for path in ("/v1/realtime", "/v1/realtime/calls{_:.*}")),
         ]
     )

@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from transports.http.auth import Caller, KeyRing, identify_caller
-from transports.http.calls import Call, Calls
+from transports.http.calls import Call, Calls, call_not_found
 from transports.http.client_secrets import ClientSecrets
 from transports.http.errors import ApiError
 from transports.http.middleware import client_request_id, request_id
@@ -55,7 +55,7 @@ class WebRtcCalls:
     _ticker: Ticker | None = None
     _group: asyncio.TaskGroup | None = None
     _keeper: asyncio.Task[None] | None = None
-    _open: set[WebRtcTransport] = field(default_factory=set)
+    _open: dict[str, WebRtcTransport] = field(default_factory=dict)
 
     async def start(self, _: web.Application) -> None:
         """Be ready for calls (signal `on_startup`)."""
@@ -72,8 +72,8 @@ class WebRtcCalls:
 
     async def close_all(self, _: web.Application) -> None:
         """End the calls that draining has left over (signal `on_shutdown`)."""
-        goodbyes = (transport.aclose(_GOING_AWAY, "The service is stopping.") for transport in tuple(self._open))
-        await asyncio.gather(*goodbyes)
+        left = tuple(self._open.values())
+        await asyncio.gather(*(transport.aclose(_GOING_AWAY, "The service is stopping.") for transport in left))
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait({self._keeper})
@@ -84,10 +84,7 @@ class WebRtcCalls:
         """Answer an offer."""
         caller = identify_caller(request, self.keys, self.secrets)
         sdp, opening = await _read_body(request)
-        try:
-            offer = description.read(sdp)
-        except DescriptionRefused as error:
-            raise ApiError(400, error.message, code="invalid_offer", param="sdp") from error
+        offer = _read_offer(sdp)
         opening = combine(caller.secret.session if caller.secret is not None else None, opening)
         agent = self.sessions.resolve((opening.model if opening is not None else None) or request.query.get("model"))
         if opening is not None:
@@ -107,6 +104,23 @@ class WebRtcCalls:
             headers.add(hdrs.LINK, link)
         return web.Response(status=201, text=answer, content_type=SDP_TYPE, headers=headers)
 
+    async def restart(self, request: web.Request) -> web.Response:
+        """Answer a new offer of a live call, by which it goes on over other addresses: an extension, after RFC 9725."""
+        caller = identify_caller(request, self.keys, self.secrets)
+        call_id = request.match_info["call_id"]
+        self.calls.find(call_id, caller.key_id, joinable=False)
+        transport = self._open.get(call_id)
+        if transport is None or self._group is None:
+            raise call_not_found()  # a session over WebSocket has no addresses to change
+        sdp, _ = await _read_body(request)
+        offer = _read_offer(sdp)
+        try:
+            answer = await transport.restart(offer)
+        except DescriptionRefused as error:
+            raise _refused(error) from error
+        self._group.create_task(transport.finish_restart(offer), name=f"{call_id} restart")
+        return web.Response(text=answer, content_type=SDP_TYPE)
+
     async def _begin(self, place: Place, offer: RemoteDescription, call_id: str, caller: Caller) -> str:
         """Open the sockets and let the call wait for its peer; return the answer."""
         if self._network is None or self._ticker is None or self._group is None:
@@ -124,7 +138,7 @@ class WebRtcCalls:
             raise
         transport = WebRtcTransport(peer, self._ticker, self.settings.limits)
         call = Call(SharedTransport(transport, place.receive), place, caller.key_id)
-        self._open.add(transport)
+        self._open[call_id] = transport
         self.calls.add(call_id, call)
         self._group.create_task(self._hold(call, transport, call_id), name=call_id)
         return answer
@@ -142,8 +156,19 @@ class WebRtcCalls:
             await call.transport.aclose(_INTERNAL_ERROR, "The server had an error.")
         finally:
             self.calls.remove(call_id)
-            self._open.discard(transport)
+            self._open.pop(call_id, None)
             await call.transport.aclose()
+
+
+def _read_offer(sdp: str) -> RemoteDescription:
+    try:
+        return description.read(sdp)
+    except DescriptionRefused as error:
+        raise _refused(error) from error
+
+
+def _refused(error: DescriptionRefused) -> ApiError:
+    return ApiError(400, error.message, code="invalid_offer", param="sdp")
 
 
 async def _read_body(request: web.Request) -> tuple[str, SessionUpdateBody | None]:

@@ -208,8 +208,10 @@ def _number(text: str | None, default: int, most: int) -> int:
 # ---- writing
 
 
-def answer(offer: RemoteDescription, local: LocalDescription) -> str:
-    """Return the answer to an offer."""
+def answer(offer: RemoteDescription, local: LocalDescription, setup: Setup | None = None) -> str:
+    """Return the answer to an offer. `setup` is what stays as it was, in the middle of a call (RFC 8842 §5.5)."""
+    # The client's end listens first: its check may be under way before this answer is (contract 1.3).
+    setup = setup or ("passive" if offer.setup == "active" else "active")
     session = _session(local)
     for index, offered in enumerate(offer.media):
         if index == offer.audio:
@@ -223,8 +225,7 @@ def answer(offer: RemoteDescription, local: LocalDescription) -> str:
         mid = offered.get("mid")
         if mid is not None:
             media.attributes.insert(0, ("mid", mid))
-        # The client's end listens first: its check may be under way before this answer is (contract 1.3).
-        media.attributes.append(("setup", "passive" if offer.setup == "active" else "active"))
+        media.attributes.append(("setup", setup))
         session.media.append(media)
     _bundle(session)
     return session.encode().decode()

@@ -19,7 +19,7 @@ from transports.webrtc import description
 from transports.webrtc.channel import EventChannel
 from transports.webrtc.description import LocalDescription, RemoteDescription
 from transports.webrtc.dtls import CertificateStore, DtlsLink, Role, fingerprints
-from transports.webrtc.errors import ConnectFailed
+from transports.webrtc.errors import ConnectFailed, DescriptionRefused
 from transports.webrtc.ice import IceAgent
 from transports.webrtc.media import media_leg
 from transports.webrtc.network import Network
@@ -41,6 +41,8 @@ class Peer:
         self._link: DtlsLink | None = None
         self.srtp: SrtpLeg | None = None
         """The keys of media, once connected."""
+        self._next: IceAgent | None = None  # while ICE restarts
+        self._role: Role = "client"
         self._is_closed = False
         self.audio = LiveAudio()
         self.media: MediaLeg | None = None
@@ -77,9 +79,53 @@ class Peer:
 
     def _prepare(self, role: Role) -> None:
         assert self._remote is not None
+        self._role = role
         self._link = DtlsLink(self._agent, self._certificate, role)
         if self._remote.channel is not None:
             self.channel = EventChannel(self._link, self._remote.terms)
+
+    # ---- another way to the same peer: ICE restart (RFC 8445 §9, RFC 8842 §5)
+
+    async def offer_restart(self) -> str:
+        """Return an offer by which this call may go on over other addresses; the answer goes to `finish_restart`."""
+        await self._begin_restart(is_controlling=True)
+        assert self._next is not None
+        return description.offer(self._describe(self._next))
+
+    async def answer_restart(self, remote: RemoteDescription) -> str:
+        """Return the answer to such an offer; `finish_restart` is due once the peer has it.
+
+        Raises: DescriptionRefused.
+        """
+        if self._remote is None or set(remote.fingerprints) != set(self._remote.fingerprints):
+            raise DescriptionRefused("The SDP is of another peer than the one of this call: its fingerprint differs.")
+        await self._begin_restart(is_controlling=remote.ice_lite)
+        assert self._next is not None
+        return description.answer(remote, self._describe(self._next), "active" if self._role == "client" else "passive")
+
+    async def _begin_restart(self, *, is_controlling: bool) -> None:
+        before, self._next = self._next, self._new_agent(is_controlling=is_controlling)
+        if before is not None:
+            await before.close()
+        await self._next.gather_candidates()
+
+    async def finish_restart(self, remote: RemoteDescription) -> None:
+        """Find the new way and take it; what is under way on the old one still arrives. Set a deadline.
+
+        Raises: ConnectFailed; the old way stays.
+        """
+        agent = self._next
+        if agent is None or self._link is None:
+            raise ConnectFailed("ice")
+        await agent.add_described(remote.candidates)
+        await agent.establish(remote.ice, is_lite=remote.ice_lite)
+        if agent is not self._next:
+            return  # a newer one has begun meanwhile
+        old, self._agent, self._next = self._agent, agent, None
+        self._link.use(agent)
+        await old.close()
+
+    # ----
 
     async def connect(self) -> None:
         """Wait for the peer and shake hands. Set a deadline. Raises: ConnectFailed."""
@@ -120,6 +166,8 @@ class Peer:
         if self._link is not None:
             await self._link.end()
             self._link.remove_all_listeners()
+        if self._next is not None:
+            await self._next.close()
         await asyncio.shield(self._agent.close())
 
     def cut(self) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import structlog
 
 from transports.rtp.ticker import Tick, Ticker
+from transports.webrtc.description import RemoteDescription
 from transports.webrtc.errors import ConnectFailed
 from transports.webrtc.peer import Peer
 from voice.audio.frames import AudioFrame
@@ -73,6 +74,18 @@ class WebRtcTransport:
         assert media is not None
         hearing = self._ticker.add(self._hear)
         self._ticks = (hearing, self._ticker.add(media.speak, behind=hearing))
+
+    async def restart(self, remote: RemoteDescription) -> str:
+        """Answer an offer by which the peer goes on over other addresses. Raises: DescriptionRefused."""
+        return await self._peer.answer_restart(remote)
+
+    async def finish_restart(self, remote: RemoteDescription) -> None:
+        """Take the new way when it is found, within `connect_s`; else the old one stays."""
+        try:
+            async with asyncio.timeout(self._limits.connect_s):
+                await self._peer.finish_restart(remote)
+        except (ConnectFailed, TimeoutError):
+            log.info("ICE restart failed")
 
     def _hear(self, now_s: float, skipped: int) -> None:
         media = self._peer.media

@@ -14,6 +14,7 @@ from aiohttp import FormData
 from tests.transports.http.conftest import Service, Start
 from transports.port import Transport
 from transports.rtp.ticker import Ticker
+from transports.webrtc import description
 from transports.webrtc.client import dial
 from transports.webrtc.dtls import CertificateStore
 from transports.webrtc.errors import CallRefused
@@ -314,3 +315,29 @@ async def test_a_sideband_joins_a_call(calls: Service) -> None:
             await sideband.send_str("no event")
             async with asyncio.timeout(5):
                 assert isinstance(await bad.get(), InvalidEvent)
+
+
+async def test_a_call_goes_on_over_other_addresses(calls: Service) -> None:
+    async with call(calls) as (peer, messages, call_id):
+        await next_event(messages)
+        before = peer._agent
+        new_offer = await peer.offer_restart()
+        headers = {"Content-Type": "application/sdp"}
+        async with calls.client.patch(f"{CALLS}/{call_id}", data=new_offer, headers=headers) as answer:
+            assert answer.status == 200
+            remote = description.read(await answer.text())
+        async with asyncio.timeout(5):
+            await peer.finish_restart(remote)
+        assert peer._agent is not before
+        assert peer.channel is not None
+        peer.channel.send('{"type":"input_audio_buffer.clear"}')
+        assert (await next_event(messages))["type"] == "input_audio_buffer.cleared"
+
+
+async def test_nobody_else_takes_a_call_over(calls: Service) -> None:
+    async with call(calls) as (_, messages, call_id):
+        await next_event(messages)
+        headers = {"Content-Type": "application/sdp"}
+        for path, status in ((call_id, 400), ("rtc_unknown", 404)):
+            async with calls.client.patch(f"{CALLS}/{path}", data=await offer(), headers=headers) as answer:
+                assert answer.status == status
