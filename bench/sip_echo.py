@@ -1,0 +1,104 @@
+"""What `bench.sip` compares with: phone calls that are sent back, and bare sockets that do the same."""
+
+import argparse
+import asyncio
+import gc
+import sys
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from bench.rtp import BareLeg
+from sip.admission import CallLimits
+from sip.endpoint import EndpointSettings, SipEndpoint
+from sip.gate import GateLimits
+from sip.user_agent import AgentSettings
+from transports.http.calls import Calls
+from transports.phone import Phone, PhoneSettings
+from transports.phone_metrics import PhoneMetrics
+from transports.port import Transport
+from voice.agent import Agent
+from voice.protocol.client_events import ClientEvent
+from voice.session.effects import PlayAudio
+
+PORTS = (24_000, 27_999)
+
+
+class EchoPlace:
+    """Says what it hears: the whole way of a call but for its session."""
+
+    async def run(self, transport: Transport) -> None:
+        """Echo until the caller hangs up."""
+        async for frame in transport.frames():
+            transport.play_audio(PlayAudio("resp", "item", 0, 0, frame, "audio/pcm"))
+        await transport.aclose()
+
+    async def receive(self, event: ClientEvent) -> None:
+        """Nobody sends any."""
+
+    def stop(self, code: int, reason: str) -> None:
+        """Never needed."""
+
+    def release(self) -> None:
+        """Nothing was taken."""
+
+
+class EchoSessions:
+    """Admits everybody."""
+
+    problem = None
+    active = 0
+
+    def resolve(self, model: str | None) -> Agent:
+        """Return the echo."""
+        return Agent(model or "echo", "none")
+
+    def models(self) -> list[Agent]:
+        """Return nobody."""
+        return []
+
+    def preview(self, agent: Agent, opening: Any) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    def admit(self, agent: Agent, *, key_id: str | None, opening: Any = None) -> EchoPlace:
+        """Return a place."""
+        return EchoPlace()
+
+
+async def phone_line(port: int) -> None:
+    """Take calls until the process is ended."""
+    settings = PhoneSettings(first_port=PORTS[0], last_port=PORTS[1])
+    phone = Phone(EchoSessions(), Calls(), lambda _: "", settings, PhoneMetrics(CollectorRegistry()))
+    agent = AgentSettings(limits=CallLimits(max_calls=5000, calls_per_s=100_000))
+    await phone.start()
+    async with SipEndpoint(EndpointSettings(port=port, agent=agent, gate=GateLimits(100_000)), (), phone):
+        gc.freeze()
+        print("ready", flush=True)
+        await asyncio.Event().wait()
+
+
+async def bare(count: int) -> None:
+    """Send back what comes to `count` sockets until the process is ended."""
+    legs = [BareLeg() for _ in range(count)]
+    print(" ".join(str(leg.port) for leg in legs), flush=True)
+    await asyncio.Event().wait()
+
+
+def main() -> None:
+    """Run it."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--port", type=int)
+    options.add_argument("--bare", type=int)
+    given = options.parse_args()
+    work = bare(given.bare) if given.bare else phone_line(given.port)
+    if sys.platform == "win32":
+        asyncio.run(work)
+    else:
+        import uvloop
+
+        uvloop.run(work)
+
+
+if __name__ == "__main__":
+    main()
