@@ -18,6 +18,7 @@ from transports.phone import Phone, PhoneSettings
 from transports.phone_metrics import PhoneMetrics
 from transports.port import Transport
 from voice.agent import Agent
+from voice.logs import configure_logs
 from voice.protocol.client_events import ClientEvent
 from voice.session.effects import PlayAudio
 
@@ -91,6 +92,7 @@ def main() -> None:
     options.add_argument("--port", type=int)
     options.add_argument("--bare", type=int)
     given = options.parse_args()
+    configure_logs("warning", "json")
     work = bare(given.bare) if given.bare else phone_line(given.port)
     if sys.platform == "win32":
         asyncio.run(work)

@@ -44,6 +44,7 @@ class Caller:
         self.over = asyncio.Event()
         self.remote: tuple[str, int] | None = None
         self.call: OutgoingCall | None = None
+        self.end: CallEnded | None = None
 
     def ringing(self, status: int) -> None:
         """Nothing to do."""
@@ -61,7 +62,7 @@ class Caller:
 
     def ended(self, ended: CallEnded) -> None:
         """It is over, or never came about."""
-        self.remote = None
+        self.remote, self.end = None, ended
         self.settled.set()
         self.over.set()
 
@@ -95,7 +96,7 @@ class Callers:
                 caller.call = endpoint.call(destination, LocalMedia(HOST, address[1], codecs=(PCMU,)), caller)
                 await caller.settled.wait()
             if caller.remote is None:
-                raise RuntimeError("a call was not taken")
+                raise RuntimeError(f"a call was not taken: {caller.end}")
 
         async with asyncio.TaskGroup() as group:
             for number in range(len(self.callers)):

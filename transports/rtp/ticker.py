@@ -19,6 +19,10 @@ log = structlog.get_logger(__name__)
 SLOTS = 4
 SLOT_S = 0.005
 TICK_S = SLOTS * SLOT_S
+EARLY_S = 0.001
+"""How much before its time a timer may fire: uvloop's count in milliseconds. What is due by then runs at once; asking
+for the rest of the time instead turns the loop round and round until it has passed."""
+
 STALL_S = 0.060
 """Later than this, ticks are skipped."""
 
@@ -102,7 +106,7 @@ class Ticker:
         if behind_s > STALL_S:
             self._skip_to(int((now_s - self._start_s) / SLOT_S))
         self._is_turning = True
-        while self._start_s + self._step * SLOT_S <= now_s:
+        while self._start_s + self._step * SLOT_S <= now_s + EARLY_S:
             self._run_slot(self._step % SLOTS, self._start_s + self._step * SLOT_S)
             self._step += 1
         self._is_turning = False

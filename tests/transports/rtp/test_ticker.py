@@ -138,3 +138,14 @@ async def test_on_a_real_loop_it_ticks_and_closes() -> None:
     await asyncio.wait_for(ticked.wait(), 2)
     ticker.close()
     assert ticker.legs == 0
+
+
+def test_a_timer_that_fires_a_little_early_is_not_asked_for_again(loop: ClockedLoop, ticker: Ticker) -> None:
+    times: list[float] = []
+    ticker.add(lambda now_s, _: times.append(now_s))
+    for _ in range(8):
+        when_s, callback = loop.due.pop(0)
+        loop.now_s = when_s - 0.0005  # uvloop counts in milliseconds
+        callback()
+    assert len(times) == 2
+    assert len(loop.due) == 1
