@@ -50,6 +50,8 @@ class Run:
     gap_max_ms: float
     memory_kb: float
     """Growth of the serving process for each call."""
+    callers_late_ms: float
+    """How late the callers sent, at worst."""
 
 
 @contextmanager
@@ -122,7 +124,7 @@ async def measure(kind: str, calls: int, seconds: float, sounds: list[bytes], *,
             ended = process.cpu_times()
             memory = process.memory_info().rss - before
             # Silence is sent, too: a call that is up gets 50 packets a second whatever the caller says.
-            expected = 50 * seconds * calls if kind != "bare" else callers.sent
+            expected = 50 * seconds * len(callers.watched) if kind != "bare" else callers.sent
             run = Run(
                 kind,
                 calls,
@@ -132,6 +134,7 @@ async def measure(kind: str, calls: int, seconds: float, sounds: list[bytes], *,
                 percentile(callers.gaps_ms, 0.99),
                 max(callers.gaps_ms, default=0.0),
                 memory / 1024 / calls,
+                callers.late_ms,
             )
             if kind != "bare":
                 await callers.hang_up()
@@ -141,7 +144,8 @@ async def measure(kind: str, calls: int, seconds: float, sounds: list[bytes], *,
 
 def outcome_of(runs: list[Run], seconds: float) -> Outcome:
     """Return the table."""
-    columns = ("path", "calls", "set up/s", "CPU", "CPU ms/call-s", "served", "gap p99 ms", "gap max ms", "KB/call")
+    columns = ("path", "calls", "set up/s", "CPU", "CPU ms/call-s", "served", "gap p99 ms", "gap max ms", "KB/call",
+               "callers late ms")  # fmt: skip
     outcome = Outcome("phone calls on one core", columns)
     for run in runs:
         cost_ms = run.cpu * 1000 / run.calls
@@ -149,7 +153,7 @@ def outcome_of(runs: list[Run], seconds: float) -> Outcome:
             (
                 *(run.kind, run.calls, f"{run.set_up_per_s:.0f}" if run.set_up_per_s else "-", f"{run.cpu:.0%}"),
                 *(f"{cost_ms:.2f}", f"{run.served:.1%}", f"{run.gap_p99_ms:.1f}", f"{run.gap_max_ms:.0f}"),
-                f"{run.memory_kb:.0f}",
+                *(f"{run.memory_kb:.0f}", f"{run.callers_late_ms:.0f}"),
             )
         )
         key = f"{run.kind}_{run.calls}"

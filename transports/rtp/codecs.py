@@ -15,6 +15,7 @@ from voice.audio.resample import Resampler
 
 _MAX_PAYLOAD_MS = 200
 _G711_HZ, _G722_HZ = 8_000, 16_000
+_SILENCE = bytes(CORE_RATE_HZ // 50 * SAMPLE_BYTES)
 
 
 class Decoder(Protocol):
@@ -105,9 +106,18 @@ class G711Encoder:
         """μ-law unless `alaw`."""
         self._compress = pcm_to_alaw if alaw else pcm_to_ulaw
         self._resampler = Resampler(CORE_RATE_HZ, _G711_HZ)
+        self._silence: bytes | None = None  # what the last frame became, if it was nothing but silence
 
     def encode(self, pcm: bytes) -> bytes:
         """Return an octet for every three samples."""
+        if pcm == _SILENCE:  # most of what is sent in a call
+            if self._silence is None:
+                coded = self._compress(self._resampler.process(pcm))
+                # The filter is shorter than a frame: from the next one on nothing else can come out of it.
+                self._silence = self._compress(bytes(len(coded) * SAMPLE_BYTES))
+                return coded
+            return self._silence
+        self._silence = None
         return self._compress(self._resampler.process(pcm))
 
     def expect_loss(self, share: float) -> None:

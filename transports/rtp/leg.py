@@ -39,6 +39,9 @@ COMFORT_NOISE_TYPE = 13
 _REPORT_TICKS = 125
 _FIRST_REPORT_TICKS = 25
 _SILENT_TICKS_OF_PAUSE = 50
+_CAUGHT_UP_TICKS = 5
+"""What a stall left behind of the peer's voice is heard up to here; more would only make the next stall."""
+
 _CNAME = "agent"
 _SILENCE = bytes(FRAME_BYTES)
 
@@ -325,7 +328,7 @@ class MediaLeg:
     def _hear(self, now_s: float, skipped: int) -> bytes | None:
         if self._heard is None:
             return None
-        for _ in range(skipped):
+        for _ in range(min(skipped, _CAUGHT_UP_TICKS)):
             self._audio.hear(self._heard.audio.frame(now_s * 1000))
         frame = self._heard.audio.frame(now_s * 1000)
         self._audio.hear(frame)

@@ -128,3 +128,13 @@ def test_an_unknown_codec_is_refused() -> None:
 def test_the_clock_of_g722_is_that_of_rfc_3551() -> None:
     assert (G722.clock_hz, OPUS.clock_hz, OPUS.channels) == (8000, 48000, 2)
     assert (PCMU.static_payload_type, PCMA.static_payload_type, G722.static_payload_type) == (0, 8, 9)
+
+
+@pytest.mark.parametrize("codec", [PCMU, PCMA])
+def test_speech_after_long_silence_is_coded_as_without_it(codec: Codec) -> None:
+    quick, plain = make_encoder(codec), make_encoder(codec)
+    speech = (np.sin(np.arange(480) / 5) * 8000).astype("<i2").tobytes()
+    silence = bytes(960)
+    assert [quick.encode(pcm) for pcm in (speech, silence, silence, silence, speech, speech)][4:] == [
+        plain.encode(pcm) for pcm in (speech, silence, speech, speech)
+    ][2:]
