@@ -50,11 +50,13 @@ export class Captions {
     return this.#lines.delete(id) ? [id] : [];
   }
 
-  /** What a new session has to be told to go on from here: items of the contract, in order. */
+  /** What a new session has to be told to go on from here: items of the contract, in order, under the ids of the lines,
+   * so that they are the same lines when the session tells of them. */
   history() {
     return this.lines
       .filter((line) => line.text && (line.who === "caller" || line.who === "agent"))
-      .map(({ who, text }) => ({
+      .map(({ id, who, text }) => ({
+        id,
         type: "message",
         role: who === "caller" ? "user" : "assistant",
         content: [{ type: who === "caller" ? "input_text" : "output_text", text }],
