@@ -7,6 +7,7 @@ sent until it stands.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from sip.flow import Address
 from sip.message import Rejection, Request, Response
@@ -107,14 +108,14 @@ class StreamFlow(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send what has waited."""
-        assert isinstance(transport, asyncio.Transport)
+        pipe = cast(asyncio.Transport, transport)  # uvloop's are none of asyncio's classes
         if self._ended:
-            transport.abort()
+            pipe.abort()
             return
-        self._pipe = transport
+        self._pipe = pipe
         waiting, self._waiting = self._waiting, []
         for data in waiting:
-            transport.write(data)
+            pipe.write(data)
 
     def data_received(self, data: bytes) -> None:
         """Cut the bytes into messages."""

@@ -43,6 +43,21 @@ async def test_ten_calls(sipp, transport) -> None:
     assert all(leg.is_confirmed and len(leg.agreements) == 1 for leg in desk.legs)
 
 
+@pytest.mark.parametrize("transport", OVER)
+def test_calls_on_the_loop_of_the_service(sipp, transport) -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def hold() -> None:
+        desk = Desk()
+        async with listening(desk) as line:
+            ran = await sipp(CALL, line.listening["UDP"][1], "-r", "20", *OVER[transport], calls=3)
+            assert ran.status == 0, ran.said
+            await desk.until(lambda: line.calls == 0)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(hold())
+
+
 async def test_messages_get_lost_either_way(sipp) -> None:
     desk = Desk()
     settings = EndpointSettings(port=0, agent=AgentSettings(timers=Timers(t1_s=0.2)))
