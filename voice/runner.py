@@ -16,7 +16,15 @@ from typing import Any, TypeVar, TypeVarTuple
 import structlog
 
 from voice.activity import MAX_WAITING_SAMPLES, ActivityService
-from voice.engines.port import AudioDelta, Engine, EngineDone, ResponseRequest, TranscriptDone, TranscriptionRequest
+from voice.engines.port import (
+    AudioDelta,
+    Engine,
+    EngineDone,
+    LiveEngine,
+    ResponseRequest,
+    TranscriptDone,
+    TranscriptionRequest,
+)
 from voice.errors import EngineError, EngineProtocolError
 from voice.metrics import SessionMeter
 from voice.named_tasks import Alarm, NamedTasks
@@ -61,6 +69,7 @@ class Runner:
         """
         self._session = session
         self._engine = engine
+        self._live = engine if isinstance(engine, LiveEngine) else None
         self._transport = transport
         self._tools = tools
         self._meter = meter
@@ -89,6 +98,8 @@ class Runner:
                 self._step(self._session.start, asyncio.get_running_loop().time())
                 self._tasks.spawn("client events", self._read_events())
                 self._tasks.spawn("frames", self._read_frames())
+                if self._live is not None:
+                    self._tasks.spawn("engine notices", self._read_notices(self._live))
                 if self._transport.plays_in_real_time:
                     self._tasks.spawn("drained", self._watch_drained())
                 await self._over.wait()
@@ -143,6 +154,11 @@ class Runner:
         async for frame in self._transport.frames():
             self._step(self._session.receive_audio, frame)
 
+    async def _read_notices(self, engine: LiveEngine) -> None:
+        async with aclosing(engine.notices()) as notices:
+            async for notice in notices:
+                self._step(self._session.receive_engine_notice, notice)
+
     async def _watch_drained(self) -> None:
         while True:
             self._step(self._session.receive_drained, await self._transport.wait_drained())
@@ -181,8 +197,8 @@ class Runner:
             do.StartTranscription: lambda effect: self._tasks.spawn(
                 f"transcribe {effect.request.item_id}", self._transcribe(effect.request)
             ),
-            do.DetectVoice: lambda effect: self._voice.push(effect.frame),
-            do.ResetVoice: lambda effect: self._voice.reset(effect.at_sample),
+            do.DetectVoice: self._detect_voice,
+            do.ResetVoice: self._reset_voice,
             do.JudgeTurn: self._start_judging,
             do.HearAudio: lambda effect: engine.hear(effect.item_id, effect.frame),
             do.DropAudio: lambda effect: engine.drop(effect.item_id),
@@ -227,6 +243,18 @@ class Runner:
         flushed = self._transport.flush_audio()
         if flushed is not None:
             self._step(self._session.receive_flushed, flushed.item_id, flushed.played_ms)
+
+    def _detect_voice(self, effect: do.DetectVoice) -> None:
+        if self._live is not None and self._session.engine_detects_turns:
+            self._live.listen(effect.frame)
+        else:
+            self._voice.push(effect.frame)
+
+    def _reset_voice(self, effect: do.ResetVoice) -> None:
+        if self._live is not None and self._session.engine_detects_turns:
+            self._live.restart_listening()
+        else:
+            self._voice.reset(effect.at_sample)
 
     def _start_judging(self, effect: do.JudgeTurn) -> None:
         name = f"judge {effect.item_id}"

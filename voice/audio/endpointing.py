@@ -153,6 +153,11 @@ class Endpointing:
         self._state = EndpointState.SILENT
         self._recent.clear()
 
+    def take_over(self) -> None:
+        """Begin in the middle of speech that something else has found; its end is found here."""
+        self._state = EndpointState.SPEAKING
+        self._recent.clear()
+
     def finish(self, at_sample: int) -> SpeechStopped:
         """End the pause now: something else than silence tells that it was the end."""
         self.reset()

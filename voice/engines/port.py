@@ -6,13 +6,17 @@ One engine object serves one session; what sessions share (models, connections) 
 
     open ──► configure* ──► hear* ──► respond* / transcribe* ──► aclose
                              └ drop* (what was heard and will not be used)
+
+An engine that finds the caller's turns itself, or that may be replaced in the middle of a call, has more to say than
+answers: it is a `LiveEngine`, and its notices are read for as long as the session lasts.
 """
 
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from voice.audio.frames import AudioFrame
+from voice.protocol.session_fields import SemanticVad, ServerVad
 from voice.session.items import Item
 from voice.tooling import ToolSpec
 
@@ -24,11 +28,14 @@ class Capabilities:
     hears_audio: bool = False
     """Understands speech without a transcript (speech to speech)."""
     detects_turns: bool = False
+    """Hears all of the caller's audio and says when turns begin and end (`LiveEngine`)."""
     speaks_audio: bool = True
     takes_images: bool = False
     transcribes: bool = True
     speculates: bool = True
     """May be asked before the turn is decided, at no lasting cost; the answer is adopted or dropped unheard."""
+    reports_limits: bool = False
+    """Tells by a notice what is left of its rate limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,12 @@ class EngineSettings:
     """None: the engine's own limit."""
     transcription_language: str | None = None
     transcription_prompt: str | None = None
+    transcription_model: str | None = None
+    """What the client asked for; None: it wants no transcripts."""
+    turn_detection: ServerVad | SemanticVad | None = None
+    """For engines that detect turns; None: the client commits."""
+    passed_on: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the session that only another server of the contract understands, in the wire's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +90,14 @@ class TranscriptionRequest:
 
 
 # --- What an engine answers ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MessageStarted:
+    """What follows is a message of its own. Engines that never send it speak in one message between tool calls."""
+
+    item_id: str | None = None
+    """What the engine calls it; the item is then called the same. None: it has no name for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +159,16 @@ class EngineDone:
     reason: Literal["completed", "max_output_tokens", "content_filter"] = "completed"
 
 
-ResponseEvent = TextDelta | AudioDelta | ToolCallStarted | ToolCallDelta | ToolCallDone | TokenUsage | EngineDone
+ResponseEvent = (
+    MessageStarted
+    | TextDelta
+    | AudioDelta
+    | ToolCallStarted
+    | ToolCallDelta
+    | ToolCallDone
+    | TokenUsage
+    | EngineDone
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +186,54 @@ class TranscriptDone:
 
 
 TranscriptionEvent = TranscriptDelta | TranscriptDone
+
+
+# --- What a live engine says unasked -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStarted:
+    """The caller began to speak."""
+
+    at_sample: int
+    """On the session's clock, padding included."""
+    item_id: str
+    """What the turn's item is to be called."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStopped:
+    """The caller's turn is over."""
+
+    at_sample: int
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitLeft:
+    """What is left of one limit."""
+
+    name: Literal["requests", "tokens"]
+    limit: int
+    remaining: int
+    reset_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitsReported:
+    """What is left of the engine's limits; once per response."""
+
+    limits: tuple[RateLimitLeft, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineReplaced:
+    """Another engine has taken over: from here on it can do this."""
+
+    capabilities: Capabilities
+
+
+EngineNotice = TurnStarted | TurnStopped | RateLimitsReported | EngineReplaced
 
 
 class Engine(Protocol):
@@ -192,4 +270,21 @@ class Engine(Protocol):
 
     async def aclose(self) -> None:
         """Let go of everything. Safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class LiveEngine(Engine, Protocol):
+    """An engine that has something to say unasked."""
+
+    def notices(self) -> AsyncGenerator[EngineNotice, None]:
+        """Yield what happens until the engine is closed. Read by one task. Cancelling is safe."""
+        ...
+
+    def listen(self, frame: AudioFrame) -> None:
+        """Take the next 24 kHz audio of the caller, all of it, while it detects turns. Returns at once."""
+        ...
+
+    def restart_listening(self) -> None:
+        """Forget what was listened to and belongs to no turn yet. Returns at once."""
         ...

@@ -19,7 +19,7 @@ class SessionTraits:
     """What a session is born with and keeps."""
 
     capabilities: Capabilities = field(default_factory=Capabilities)
-    """Of the engine."""
+    """Of the engine that the session begins with."""
     server_plays: bool = False
     """The transport plays in real time and knows what was heard (WebRTC, SIP, microphone); see `voice.transport`."""
     service_tools: tuple[ToolSpec, ...] = ()
@@ -54,11 +54,14 @@ class Core:
     """From then on the voice is fixed (contract 3.2)."""
     now_s: float = 0.0
     """What the clock last showed, see `Session.advance`."""
+    capabilities: Capabilities = field(init=False)
+    """Of the engine that thinks now."""
     imports: McpImports = field(init=False)
     idle: IdleTimer = field(init=False)
 
     def __post_init__(self) -> None:
         """Make the parts that work on the others."""
+        self.capabilities = self.traits.capabilities
         self.imports = McpImports(self.out, self.conversation)
         self.idle = IdleTimer(server_plays=self.traits.server_plays)
 

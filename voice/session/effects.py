@@ -68,7 +68,8 @@ class StartTranscription:
 
 @dataclass(frozen=True, slots=True)
 class DetectVoice:
-    """Judge this 24 kHz audio; verdicts come back by `receive_voice_activity`."""
+    """Find turns in this 24 kHz audio; verdicts come back by `receive_voice_activity`, or, where the engine detects
+    turns, what it found by `receive_engine_notice`."""
 
     frame: AudioFrame
 

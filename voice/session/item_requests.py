@@ -122,7 +122,7 @@ class ItemRequests:
             raise ContractError(
                 f"Tool call ID '{item.call_id}' already exists in conversation.", code="invalid_tool_call_id"
             )
-        if isinstance(item, Message) and not self._core.traits.capabilities.takes_images:
+        if isinstance(item, Message) and not self._core.capabilities.takes_images:
             for index, part in enumerate(item.parts):
                 if isinstance(part, ImagePart):
                     raise ContractError(

@@ -84,7 +84,9 @@ class Place:
 class MessageOutput:
     """An assistant message with one part, text or audio."""
 
-    def __init__(self, place: Place, modality: Literal["audio", "text"], wire_format: WireFormat) -> None:
+    def __init__(
+        self, place: Place, modality: Literal["audio", "text"], wire_format: WireFormat, item_id: str
+    ) -> None:
         self._place = place
         self._out = place.out
         self._modality = modality
@@ -92,7 +94,7 @@ class MessageOutput:
         self._spoken = SpokenPart()
         self._text = ""
         self._cut_ms: int | None = None
-        self.item = Message(place.out.ids.mint("item"), "assistant", (), "in_progress")
+        self.item = Message(item_id, "assistant", (), "in_progress")
 
     @property
     def audio_ms(self) -> int:

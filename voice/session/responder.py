@@ -109,7 +109,7 @@ class Responder:
     def speculate(self, turn: Message) -> None:
         """The caller has just fallen silent: begin to think about what was said so far."""
         self.drop_speculation()
-        if self._active is not None or not self._core.traits.capabilities.speculates:
+        if self._active is not None or not self._core.capabilities.speculates:
             return
         request = self._request((*self._core.conversation.items, turn), speculative=True)
         self._speculation = _Speculation(request, self._core.conversation.revision)
@@ -253,7 +253,15 @@ class Responder:
 
     def _open(self, request: ResponseRequest, shape: ResponseShape) -> None:
         core = self._core
-        response = Response(core.out, core.conversation, core.meter, self._approvals, request, shape)
+        response = Response(
+            core.out,
+            core.conversation,
+            core.meter,
+            self._approvals,
+            request,
+            shape,
+            engine_reports_limits=core.capabilities.reports_limits,
+        )
         self._responses[response.id] = response
         if request.in_conversation:
             self._active = response

@@ -14,6 +14,7 @@ from typing import Literal
 from voice.engines.port import (
     AudioDelta,
     EngineDone,
+    MessageStarted,
     ResponseEvent,
     ResponseRequest,
     TextDelta,
@@ -60,12 +61,17 @@ class Response:
         approvals: Approvals,
         request: ResponseRequest,
         shape: ResponseShape,
+        *,
+        engine_reports_limits: bool = False,
     ) -> None:
         self._out = out
         self._conversation = conversation
         self._meter = meter
         self._approvals = approvals
         self._shape = shape
+        self._engine_reports_limits = engine_reports_limits
+        self._next_item_id: str | None = None
+        """What the engine calls the message that it began."""
         self._tools = {tool.name: tool for tool in request.settings.tools}
         self._outputs: list[MessageOutput | CallOutput] = []
         self._message: MessageOutput | None = None
@@ -110,6 +116,9 @@ class Response:
     def receive(self, event: ResponseEvent) -> None:
         """Take the next event of the engine. Raises: EngineProtocolError, and the response is then to be failed."""
         match event:
+            case MessageStarted(item_id=item_id):
+                self._close_message("completed")
+                self._next_item_id = item_id
             case TextDelta(text=text):
                 if text:
                     self._open_message().add_text(text)
@@ -168,7 +177,10 @@ class Response:
 
     def _open_message(self) -> MessageOutput:
         if self._message is None:
-            self._message = MessageOutput(self._place(), self._shape.modality, self._shape.wire_format)
+            item_id, self._next_item_id = self._next_item_id, None
+            if item_id is None or item_id in self._conversation:
+                item_id = self._out.ids.mint("item")
+            self._message = MessageOutput(self._place(), self._shape.modality, self._shape.wire_format, item_id)
             self._outputs.append(self._message)
             self._message.open()
         return self._message
@@ -258,8 +270,9 @@ class Response:
         usage = self._meter.count(self.request, self._counted, text, audio_ms)
         response = self._to_wire(status, details, usage)
         self._out.send(wire_events.ResponseDone(event_id=self._out.event_id(), response=response))
-        # No entries: this service sets no rate limits, and invents none.
-        self._out.send(wire_events.RateLimitsUpdated(event_id=self._out.event_id(), rate_limits=[]))
+        if not self._engine_reports_limits:
+            # No entries: this service sets no rate limits, and invents none.
+            self._out.send(wire_events.RateLimitsUpdated(event_id=self._out.event_id(), rate_limits=[]))
 
     def _to_wire(
         self, status: ResponseStatus, details: StatusDetails | None, usage: TokenUsage | None

@@ -9,7 +9,16 @@ from typing import Any
 
 from voice.audio.frames import CORE_RATE_HZ, SAMPLE_BYTES, AudioFrame
 from voice.audio.g711 import alaw_to_pcm, ulaw_to_pcm
-from voice.engines.port import EngineSettings, ResponseEvent, TranscriptionEvent
+from voice.engines.port import (
+    EngineNotice,
+    EngineReplaced,
+    EngineSettings,
+    RateLimitsReported,
+    ResponseEvent,
+    TranscriptionEvent,
+    TurnStarted,
+    TurnStopped,
+)
 from voice.errors import ContractError, EngineError
 from voice.ids import Ids
 from voice.protocol import client_events as client
@@ -28,6 +37,7 @@ from voice.session.playout import PlayoutLedger
 from voice.session.responder import Responder
 from voice.session.transcripts import Transcripts
 from voice.session.turn import Turn
+from voice.session.wire import limits_to_wire
 from voice.tooling import RemoteListing, ToolResult
 
 GOING_AWAY = 1001
@@ -77,6 +87,11 @@ class Session:
     def conversation(self) -> Conversation:
         """What was said."""
         return self._core.conversation
+
+    @property
+    def engine_detects_turns(self) -> bool:
+        """Who gets the audio of `DetectVoice`: the engine, or the detector of this service."""
+        return self._core.capabilities.detects_turns
 
     @property
     def engine_settings(self) -> EngineSettings:
@@ -160,6 +175,21 @@ class Session:
         """The engine could not answer: the response fails, the session stays."""
         self._responder.receive_engine_failure(response_id, error)
         return self._core.out.take()
+
+    def receive_engine_notice(self, notice: EngineNotice) -> list[Effect]:
+        """What an engine says unasked: a turn that it heard, what is left of its limits, that another took over."""
+        out = self._core.out
+        match notice:
+            case TurnStarted(at_sample=at_sample, item_id=item_id):
+                self._turn.receive_start(at_sample, item_id)
+            case TurnStopped(at_sample=at_sample):
+                self._turn.receive_stop(at_sample)
+            case RateLimitsReported(limits=limits):
+                out.send(wire_events.RateLimitsUpdated(event_id=out.event_id(), rate_limits=limits_to_wire(limits)))
+            case EngineReplaced(capabilities=capabilities):
+                self._core.capabilities = capabilities
+                self._turn.reconfigure()
+        return out.take()
 
     def receive_transcription_event(self, item_id: str, event: TranscriptionEvent) -> list[Effect]:
         """More of what the caller said. The client hears of it when it asked for transcripts (contract 3.5)."""

@@ -5,7 +5,9 @@ own `response.create` (contract 3.1, 4.1).
 """
 
 from collections.abc import Sequence
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel
 
 from voice.engines.port import EngineSettings
 from voice.protocol.response_params import ResponseParams
@@ -47,6 +49,9 @@ def engine_settings(
         max_output_tokens=None if limit == "inf" else limit,
         transcription_language=transcription.language if transcription else None,
         transcription_prompt=transcription.prompt if transcription else None,
+        transcription_model=transcription.model if transcription else None,
+        turn_detection=config.audio.input.turn_detection,
+        passed_on=_passed_on(config, params),
     )
 
 
@@ -62,6 +67,22 @@ def response_shape(config: SessionConfig, params: ResponseParams | None = None) 
         max_output_tokens=_given(params, "max_output_tokens", config.max_output_tokens),
         metadata=params.metadata if params else None,
     )
+
+
+def _passed_on(config: SessionConfig, params: ResponseParams | None) -> dict[str, Any]:
+    """Return what no engine of ours works by, as far as it was set."""
+    fields: dict[str, Any] = {
+        "truncation": config.truncation if config.truncation != "auto" else None,
+        "prompt": _given(params, "prompt", config.prompt),
+        "tracing": config.tracing,
+        "parallel_tool_calls": _given(params, "parallel_tool_calls", config.parallel_tool_calls),
+        "reasoning": _given(params, "reasoning", config.reasoning),
+    }
+    return {
+        name: value.model_dump(exclude_none=True) if isinstance(value, BaseModel) else value
+        for name, value in fields.items()
+        if value is not None
+    }
 
 
 def client_tools(tools: Sequence[Tool]) -> tuple[ToolSpec, ...]:

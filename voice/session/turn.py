@@ -6,7 +6,8 @@
     meanwhile                  interrupt      speculate        answer
 
 With `semantic_vad` a pause is judged (voice/session/pauses.py), and may end the turn before its longest wait is over.
-With `turn_detection: null` there are no verdicts: the client commits (push to talk).
+An engine that detects turns gives no verdicts but says when turns start and stop; the rest is the same.
+With `turn_detection: null` there is neither: the client commits (push to talk).
 """
 
 from dataclasses import dataclass
@@ -34,6 +35,9 @@ from voice.session.wire import item_to_wire
 
 _KEPT_BEFORE_SPEECH_MS = 1_000
 """Silence kept behind the last verdict, beside the prefix: onsets are confirmed one to three windows late."""
+
+_KEPT_FOR_ENGINE_MS = 5_000
+"""The same where the engine detects turns, from the newest audio on: the way there and back is in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +73,14 @@ class Turn:
         detection = self._detection
         if detection is None:
             self._abandon()
+        if detection is None or self._core.capabilities.detects_turns:
             self._endpointing = None
             return
         settings = _endpointing_settings(detection)
         if self._endpointing is None:
             self._endpointing = Endpointing(settings)
+            if self._utterance is not None:
+                self._endpointing.take_over()
             self._core.out.add(ResetVoice(self._buffer.end))
         else:
             self._endpointing.settings = settings
@@ -82,6 +89,11 @@ class Turn:
         """Take the next 24 kHz audio of the caller."""
         frame = AudioFrame(pcm, CORE_RATE_HZ, self._buffer.end)
         self._buffer.append(pcm)
+        if self._engine_detects:
+            self._core.out.add(DetectVoice(frame))  # the engine hears everything: nothing is to be told twice
+            if self._utterance is None:
+                self._buffer.drop_until(self._buffer.end - to_samples(_KEPT_FOR_ENGINE_MS))
+            return
         if self._endpointing is not None:
             self._core.out.add(DetectVoice(frame))
         if self._utterance is not None:
@@ -93,8 +105,8 @@ class Turn:
             return
         self._judged_until = window_end
         match self._endpointing.receive(probability, window_start, window_end):
-            case SpeechStarted(at_sample=start):
-                self._start(start)
+            case SpeechStarted(at_sample=at_sample):
+                self._start(at_sample - to_samples(self._prefix_ms), self._core.out.ids.mint("item"))
             case SilenceBegan(at_sample=start):
                 self._pause.begin(start)
                 self._speculate()
@@ -117,6 +129,17 @@ class Turn:
             return
         if probability >= THRESHOLD:
             self._stop(endpointing.finish(self._judged_until).at_sample)
+
+    def receive_start(self, at_sample: int, item_id: str) -> None:
+        """The engine heard a turn begin, padding included."""
+        if self._engine_detects and self._utterance is None:
+            known = item_id in self._core.conversation
+            self._start(at_sample, self._core.out.ids.mint("item") if known else item_id)
+
+    def receive_stop(self, at_sample: int) -> None:
+        """The engine heard it end."""
+        if self._engine_detects and self._utterance is not None:
+            self._stop(min(max(at_sample, self._utterance.start), self._buffer.end))
 
     def commit(self) -> None:
         """The client ends the turn itself. Raises: ContractError when there is too little audio (contract 4.6)."""
@@ -172,15 +195,19 @@ class Turn:
         return self._core.config.audio.input.turn_detection
 
     @property
+    def _engine_detects(self) -> bool:
+        return self._core.capabilities.detects_turns and self._detection is not None
+
+    @property
     def _prefix_ms(self) -> int:
         detection = self._detection
         return detection.prefix_padding_ms if isinstance(detection, ServerVad) else PREFIX_MS if detection else 0
 
-    def _start(self, at_sample: int) -> None:
+    def _start(self, at_sample: int, item_id: str) -> None:
         """Barge-in comes first: sound and thought stop before any event is written (design §4)."""
         detection, out = self._detection, self._core.out
-        start = max(at_sample - to_samples(self._prefix_ms), self._buffer.start)
-        utterance = _Utterance(out.ids.mint("item"), start)
+        start = max(at_sample, self._buffer.start)
+        utterance = _Utterance(item_id, start)
         interrupts = detection is not None and detection.interrupt_response
         self._core.idle.disarm()
         if interrupts:
@@ -258,7 +285,7 @@ class Turn:
 
     def _transcribe(self, item: Message) -> None:
         """Ask for the words, for a client that wants them or for an engine that reads rather than hears."""
-        wanted, capabilities = self._core.config.audio.input.transcription, self._core.traits.capabilities
+        wanted, capabilities = self._core.config.audio.input.transcription, self._core.capabilities
         part = item.parts[0]
         if not capabilities.transcribes or (wanted is None and capabilities.hears_audio):
             return
@@ -271,6 +298,7 @@ class Turn:
         self._pause.end()
         if self._endpointing is not None:
             self._endpointing.reset()
+        if self._endpointing is not None or self._engine_detects:
             self._core.out.add(ResetVoice(at_sample))
 
     def _abandon(self) -> None:

@@ -4,9 +4,10 @@ Content vocabulary differs by place: items say `output_text` and `output_audio`,
 """
 
 import base64
+from collections.abc import Iterable
 from typing import Literal
 
-from voice.engines.port import TokenUsage
+from voice.engines.port import RateLimitLeft, TokenUsage
 from voice.errors import ContractError
 from voice.protocol.items import (
     ContentPart,
@@ -25,6 +26,7 @@ from voice.protocol.server_events import (
     CachedTokensDetails,
     InputTokenDetails,
     OutputTokenDetails,
+    RateLimit,
     ResponseAudio,
     ResponseAudioOutput,
     ResponseObject,
@@ -153,6 +155,14 @@ def _part_from_wire(part: ContentPart) -> Part:
 def format_to_wire(wire_format: WireFormat) -> AudioFormat:
     """Return the format as an object."""
     return _FORMATS[wire_format]
+
+
+def limits_to_wire(limits: Iterable[RateLimitLeft]) -> list[RateLimit]:
+    """Show what is left of an engine's limits."""
+    return [
+        RateLimit(name=left.name, limit=left.limit, remaining=left.remaining, reset_seconds=left.reset_s)
+        for left in limits
+    ]
 
 
 def usage_to_wire(usage: TokenUsage) -> Usage:
