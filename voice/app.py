@@ -128,16 +128,24 @@ class _Builder:
         models = EmbeddedModels(host_settings(self._config)) if self._config.thinks_with_models else None
         pool = Pool()
         costs = CostBook(self._prices)
-        sources = EngineSources(self._config, self._scripts, models, pool, costs)
-        engines = {name: sources.source(name) for name in self._used_engines()}
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
+        metrics = Metrics(registry)
+        sources = EngineSources(
+            self._config,
+            self._scripts,
+            models,
+            pool,
+            costs,
+            lambda engine, what: metrics.engine_incidents.labels(engine, what).inc(),
+        )
+        engines = {name: sources.source(name) for name in self._config.engines_used}
         sessions = SessionManager(
             self._runtimes(engines),
             self._config.answering,
             ActivityService(_voice_activity_model()),
             self._session_limits(),
-            Metrics(registry),
+            metrics,
             mcp=self._mcp_service(),
             costs=costs,
             judge=_turn_judge(),
@@ -217,9 +225,6 @@ class _Builder:
         except (OSError, ValueError) as error:
             self._problems.append(self._loaded.places.error(("prices",), f"{path} is no price list: {error}"))
             return PriceList({})
-
-    def _used_engines(self) -> set[str]:
-        return {agent.engine for agent in self._config.agents.values()} | set(self._config.aliases.values())
 
     def _prompts(self, sessions: SessionManager) -> list[str]:
         """Return the prompts that sessions with the embedded models begin with; an alias's session brings its own."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from voice.config_engines import CascadeConfig, EngineConfig, ScriptedConfig
+from voice.config_engines import CascadeConfig, EngineConfig, ScriptedConfig, UpstreamConfig
 from voice.config_sip import SipConfig
 from voice.config_types import ExistingFile, ExistingFolder, ModelName, Secret, Section, TlsConfig
 from voice.config_webrtc import WebRtcConfig
@@ -224,7 +224,7 @@ class LogConfig(Section):
     """`auto`: console on a terminal, JSON lines elsewhere."""
 
 
-def _default_engines() -> dict[str, CascadeConfig | ScriptedConfig]:
+def _default_engines() -> dict[str, EngineConfig]:
     return {"cascade": CascadeConfig(type="cascade"), "scripted": ScriptedConfig(type="scripted")}
 
 
@@ -251,10 +251,19 @@ class Config(Section):
     """What models cost you; null: the list that comes with the service (`voice/prices.yaml`)."""
 
     @property
+    def engines_used(self) -> tuple[str, ...]:
+        """The engines that agents and aliases name, and those that these fall back to."""
+        names = dict.fromkeys([*(agent.engine for agent in self.agents.values()), *self.aliases.values()])
+        for name in list(names):
+            engine = self.engines.get(name)
+            if isinstance(engine, UpstreamConfig):
+                names |= dict.fromkeys(engine.fallback)
+        return tuple(names)
+
+    @property
     def lanes_used(self) -> tuple[str, ...]:
         """The embedded models that agents and aliases need; an engine that nobody names needs nothing."""
-        used = {agent.engine for agent in self.agents.values()} | set(self.aliases.values())
-        engines = [self.engines.get(name) for name in used]
+        engines = [self.engines.get(name) for name in self.engines_used]
         lanes = {lane for engine in engines if isinstance(engine, CascadeConfig) for lane in engine.lanes}
         return tuple(lane for lane in LANES if lane in lanes)
 

@@ -7,6 +7,19 @@ from pydantic import Field, field_validator
 from voice.config_types import ExistingFile, Secret, Section
 
 
+def plain_headers(headers: dict[str, str]) -> dict[str, str]:
+    """Refuse headers that would be several. Raises: ValueError."""
+    if any(not value.isprintable() or not name.isprintable() for name, value in headers.items()):
+        raise ValueError("a header cannot hold line breaks")
+    return headers
+
+
+def named_headers(organization: str | None, project: str | None) -> dict[str, str]:
+    """Return the headers by which OpenAI tells whose bill it is."""
+    named = {"OpenAI-Organization": organization, "OpenAI-Project": project}
+    return {name: value for name, value in named.items() if value}
+
+
 class RemoteServer(Section):
     """An OpenAI-compatible server, and how to be let in."""
 
@@ -23,18 +36,12 @@ class RemoteServer(Section):
     attempts: int = Field(3, ge=1, le=10)
     """Of a request that fails before its answer begins, for reasons that pass."""
 
-    @field_validator("headers")
-    @classmethod
-    def _plain(cls, headers: dict[str, str]) -> dict[str, str]:
-        if any(not value.isprintable() or not name.isprintable() for name, value in headers.items()):
-            raise ValueError("a header cannot hold line breaks")
-        return headers
+    _plain = field_validator("headers")(plain_headers)
 
     @property
     def all_headers(self) -> dict[str, str]:
         """The headers, those of organisation and project among them."""
-        named = {"OpenAI-Organization": self.organization, "OpenAI-Project": self.project}
-        return {name: value for name, value in named.items() if value} | self.headers
+        return named_headers(self.organization, self.project) | self.headers
 
 
 class RemoteLlm(RemoteServer):
@@ -119,4 +126,60 @@ class ScriptedConfig(Section):
     """A YAML file; without it a built-in dialogue answers."""
 
 
-EngineConfig = Annotated[CascadeConfig | ScriptedConfig, Field(discriminator="type")]
+class UpstreamConfig(Section):
+    """Another server of the Realtime contract: gpt-realtime, Azure's, a second instance of this service."""
+
+    type: Literal["upstream"]
+    url: str = Field(pattern=r"^(ws|http)s?://[^\s#]+$")
+    """`wss://api.openai.com/v1/realtime`, or its base URL; Azure's with everything in it but the key."""
+    model: str | None = None
+    """Goes into the query as `model`; null where the URL names it, as a deployment of Azure's."""
+    key: Secret | None = None
+    key_header: Literal["auto", "authorization", "api-key"] = "auto"
+    """`auto`: `api-key` at Azure's hosts, else `Authorization: Bearer`."""
+    organization: str | None = None
+    project: str | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    query: dict[str, str] = Field(default_factory=dict)
+    turns: Literal["ours", "upstream"] = "ours"
+    """Who finds the caller's turns: this service, or the upstream's `server_vad` or `semantic_vad`, whichever the
+    session asks for. Who answers, and when, is decided here in both cases."""
+    voice: str | None = None
+    """null: the session's."""
+    transcription_model: str | None = None
+    """Has every turn written down upstream, so that it can be replayed in words; null: only where a client asks."""
+    tools: tuple[dict[str, Any], ...] = ()
+    """Hosted tools that the upstream runs itself, in the contract's words (`type: mcp`)."""
+    session: dict[str, Any] = Field(default_factory=dict)
+    """More fields of the upstream's session."""
+    safety_identifier: bool = True
+    """Tell the upstream a hash of the session's id."""
+    connect_s: float = Field(3.0, gt=0)
+    answer_s: float = Field(4.0, gt=0)
+    """From asking to the first word or sound."""
+    next_s: float = Field(3.0, gt=0)
+    """Between two events of an answer."""
+    session_max_minutes: float = Field(60.0, gt=0)
+    """How long the upstream lets a session last."""
+    rotate_before_s: float = Field(120.0, gt=0)
+    """So long before that a new connection is made and seeded, and taken when nobody speaks."""
+    fallback: tuple[str, ...] = ()
+    """Names under `engines`, in order: who goes on in the middle of a call when this one cannot."""
+    attempts: int = Field(2, ge=1, le=10)
+    """Of one answer, before the next of `fallback` is asked."""
+    words_after_s: float = Field(2.0, gt=0)
+    words: str = "One moment, please."
+    """Said to a caller who waits longer than that; empty: nothing. By an engine of `fallback` that speaks by itself,
+    else a tone stands for it."""
+    apology: str = "I am sorry, I cannot answer right now. Please try again in a moment."
+    """Said when nobody can answer; empty: nothing."""
+
+    _plain = field_validator("headers")(plain_headers)
+
+    @property
+    def all_headers(self) -> dict[str, str]:
+        """The headers, those of organisation and project among them."""
+        return named_headers(self.organization, self.project) | self.headers
+
+
+EngineConfig = Annotated[CascadeConfig | ScriptedConfig | UpstreamConfig, Field(discriminator="type")]

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from voice.config import ENGINE_TYPES, Config
+from voice.config_engines import UpstreamConfig
 from voice.config_environment import merge, read_overrides
 from voice.config_problems import Places, explain, suggest
 from voice.config_sip import check_sip
@@ -103,6 +104,7 @@ def _check(config: Config) -> Iterator[tuple[Loc, str]]:
             yield ("aliases", name), f"there is no engine '{engine}'" + suggest(engine, config.engines)
         if name in config.agents:
             yield ("aliases", name), f"'{name}' is an agent already"
+    yield from _check_fallbacks(config)
     ids = [key.id for key in config.server.keys]
     for index, key_id in enumerate(ids):
         if key_id in ids[:index]:
@@ -119,6 +121,18 @@ def _check(config: Config) -> Iterator[tuple[Loc, str]]:
         yield ("server", "host"), message
 
 
+def _check_fallbacks(config: Config) -> Iterator[tuple[Loc, str]]:
+    for name, engine in config.engines.items():
+        if not isinstance(engine, UpstreamConfig):
+            continue
+        for index, other in enumerate(engine.fallback):
+            place = ("engines", name, "fallback", index)
+            if other not in config.engines:
+                yield place, f"there is no engine '{other}'" + suggest(other, config.engines)
+            elif other == name:
+                yield place, "an engine cannot fall back to itself"
+
+
 def refuse_open_door(host: str, config: Config) -> str | None:
     """Return why the service must not listen at `host`, or None: without keys only a loopback address will do."""
     server = config.server.model_copy(update={"host": host})
@@ -130,12 +144,23 @@ def refuse_open_door(host: str, config: Config) -> str | None:
     )
 
 
-def override(loaded: Loaded, *, host: str | None = None, port: int | None = None, engine: str | None = None) -> Loaded:
+def override(
+    loaded: Loaded,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    engine: str | None = None,
+    upstream: str | None = None,
+) -> Loaded:
     """Return the configuration with what the command line says; `engine` then thinks for every agent and alias.
 
-    Raises: ConfigError.
+    `upstream` is the URL of the engine of that name, made or changed. Raises: ConfigError.
     """
     config = loaded.config
+    if upstream is not None:
+        config = config.model_copy(update={"engines": {**config.engines, "upstream": _upstream(config, upstream)}})
+    if engine is not None and engine not in config.engines:
+        raise ConfigError("say where it is, as in --upstream ws://127.0.0.1:8081/v1/realtime", path="--engine upstream")
     if host is not None and (message := refuse_open_door(host, config)):
         raise ConfigError(message, path="--host")
     changes = {"host": host, "port": port}
@@ -145,3 +170,12 @@ def override(loaded: Loaded, *, host: str | None = None, port: int | None = None
         agents = {name: agent.model_copy(update={"engine": engine}) for name, agent in config.agents.items()}
         config = config.model_copy(update={"agents": agents, "aliases": dict.fromkeys(config.aliases, engine)})
     return replace(loaded, config=config)
+
+
+def _upstream(config: Config, url: str) -> UpstreamConfig:
+    known = config.engines.get("upstream")
+    given = known.model_dump(exclude_unset=True) if isinstance(known, UpstreamConfig) else {"type": "upstream"}
+    try:
+        return UpstreamConfig.model_validate(given | {"url": url})
+    except ValidationError:
+        raise ConfigError(f"'{url}' is not the URL of a Realtime server: ws or wss", path="--upstream") from None

@@ -169,14 +169,14 @@ def _in_words(detail: ErrorDetails) -> str:
 def _wrong_tag(detail: ErrorDetails) -> str:
     context = detail.get("ctx", {})
     if detail["type"] == "union_tag_not_found":
-        return "'type' is missing: cascade or scripted"
+        return "'type' is missing: cascade, scripted or upstream"
     options = [option.strip(" '") for option in str(context.get("expected_tags", "")).split(",")]
     tag = str(context.get("tag", ""))
     return f"type: '{tag}' is not one of {', '.join(options)}{_near(tag, options)}"
 
 
 def _shown(detail: ErrorDetails) -> str:
-    if {"keys", "secret", "credentials"} & set(detail["loc"]):
+    if {"key", "keys", "secret", "credentials", "headers"} & set(detail["loc"]):
         return HIDDEN  # an error text must not give a secret away
     value = detail["input"]
     if value is None:

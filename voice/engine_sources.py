@@ -2,15 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
 
 from voice.config import Config
-from voice.config_engines import CascadeConfig, RemoteServer, ScriptedConfig
+from voice.config_engines import CascadeConfig, RemoteServer, ScriptedConfig, UpstreamConfig
 from voice.embedded import EmbeddedModels
+from voice.engines.breaker import Breaker
 from voice.engines.cascade import CascadeEngine, CascadeOptions
 from voice.engines.port import Engine
 from voice.engines.remote_cascade import RemoteCascadeEngine
+from voice.engines.resilient import Incident, Patience, ResilientEngine, Standby
 from voice.engines.script import Script
 from voice.engines.scripted import ScriptedEngine
+from voice.engines.upstream import UpstreamEngine
 from voice.prices import CostBook
 from voice.remote.api import Api, Pool, Server
 from voice.remote.listening import RemoteListening
@@ -19,6 +24,7 @@ from voice.remote.options import LanguageOptions, ListeningOptions, SpeakingOpti
 from voice.remote.retry import RetryPolicy
 from voice.remote.speaking import RemoteSpeaking
 from voice.remote.thinking import RemoteThinking
+from voice.upstream.options import UpstreamOptions
 
 _SERVER_FIELDS = set(RemoteServer.model_fields) - {"model"}
 
@@ -37,25 +43,76 @@ class EngineSources:
     """Builds them from the configuration."""
 
     def __init__(
-        self, config: Config, scripts: Mapping[str, Script], models: EmbeddedModels | None, pool: Pool, costs: CostBook
+        self,
+        config: Config,
+        scripts: Mapping[str, Script],
+        models: EmbeddedModels | None,
+        pool: Pool,
+        costs: CostBook,
+        note: Callable[[str, Incident], None] = lambda _engine, _what: None,
     ) -> None:
         """`models` is None where no engine in use needs them; `pool` holds the connections to servers.
 
-        `costs` has the meters of the sessions.
+        `costs` has the meters of the sessions; `note` is told what goes wrong with engines, by their names.
         """
         self._costs = costs
         self._config = config
         self._scripts = scripts
         self._models = models
         self._pool = pool
+        self._note = note
+        self._breakers: dict[str, Breaker] = {}
 
     def source(self, name: str) -> EngineSource:
-        """Return the source of an entry."""
+        """Return the source of an entry. An upstream comes with those it falls back to."""
         config = self._config.engines[name]
+        if isinstance(config, UpstreamConfig):
+            return EngineSource(self._resilient(name, config))
+        return self._plain(name)
+
+    def _plain(self, name: str) -> EngineSource:
+        config = self._config.engines[name]
+        if isinstance(config, UpstreamConfig):
+            raise TypeError("an upstream is made for a session")
         if isinstance(config, ScriptedConfig):
             script = self._scripts.get(name)
             return EngineSource(lambda _session_id: ScriptedEngine(script))
         return self._cascade(config)
+
+    def _resilient(self, name: str, config: UpstreamConfig) -> Callable[[str], Engine]:
+        patience = Patience(
+            words_after_s=config.words_after_s,
+            words=config.words,
+            apology=config.apology,
+            retries=RetryPolicy(attempts=config.attempts, base_s=0.2, longest_s=1.0),
+        )
+        others = [(each, self._maker(each)) for each in (name, *config.fallback)]
+
+        def make(session_id: str) -> Engine:
+            standbys = [
+                Standby(
+                    each,
+                    partial(maker, session_id),
+                    self._breakers.setdefault(each, Breaker()),
+                    speaks_alone=not isinstance(self._config.engines[each], UpstreamConfig),
+                )
+                for each, maker in others
+            ]
+            return ResilientEngine(standbys, patience, note=self._note)
+
+        return make
+
+    def _maker(self, name: str) -> Callable[[str], Engine]:
+        config = self._config.engines[name]
+        if not isinstance(config, UpstreamConfig):
+            return self._plain(name).make
+        options, note = upstream_options(config), self._note
+
+        def make(session_id: str) -> Engine:
+            identifier = sha256(session_id.encode()).hexdigest()[:32] if config.safety_identifier else None
+            return UpstreamEngine(options, safety_identifier=identifier, on_rotated=lambda why: note(name, why))
+
+        return make
 
     def _cascade(self, config: CascadeConfig) -> EngineSource:
         parts = {"type", "llm", "stt", "tts", "speculates"}
@@ -101,3 +158,25 @@ class EngineSources:
         key = config.key.get_secret_value() if config.key is not None else None
         server = Server(config.url, key, config.all_headers, config.query)
         return Api(self._pool, server, RetryPolicy(attempts=config.attempts))
+
+
+def upstream_options(config: UpstreamConfig) -> UpstreamOptions:
+    """Return an entry of the configuration as the engine takes it."""
+    return UpstreamOptions(
+        url=config.url,
+        model=config.model,
+        key=config.key.get_secret_value() if config.key is not None else None,
+        key_header=config.key_header,
+        headers=config.all_headers,
+        query=config.query,
+        turns=config.turns,
+        voice=config.voice,
+        transcription_model=config.transcription_model,
+        tools=config.tools,
+        session=config.session,
+        connect_s=config.connect_s,
+        answer_s=config.answer_s,
+        next_s=config.next_s,
+        session_max_s=config.session_max_minutes * 60,
+        rotate_before_s=config.rotate_before_s,
+    )

@@ -5,6 +5,7 @@ VoiceError
 ├── ConfigError              config.yaml, an environment variable or an agent is wrong (place, hint)
 ├── EngineError              an engine could not do its work; the session goes on
 │   ├── EngineUnavailable    it cannot be reached or its model is missing; try again or another
+│   │   └── EngineRefused    it refuses this service: a key, a model, a quota; the same again would fail the same way
 │   ├── EngineOverloaded     its queue is full; try again after `retry_after_s`
 │   └── EngineProtocolError  it answered what it must not
 ├── ModelError               an embedded model's files
@@ -70,6 +71,12 @@ class EngineUnavailable(EngineError):
     """The engine cannot be reached, has died, or its model is missing."""
 
     code = "engine_unavailable"
+
+
+class EngineRefused(EngineUnavailable):
+    """The engine does not serve this service: wrong key, unknown model, exhausted quota. Not to be tried again soon."""
+
+    code = "engine_refused"
 
 
 class EngineOverloaded(EngineError):

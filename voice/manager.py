@@ -286,7 +286,7 @@ class Place:
             audio_retention_s=limits.audio_retention_s,
             input_capacity_s=limits.input_capacity_s,
             serves_mcp=mcp is not None,
-            serves_semantic_vad=self._manager._judge is not None,
+            serves_semantic_vad=self._manager._judge is not None or engine.capabilities.detects_turns,
             mcp_auto_continue=mcp is not None and mcp.auto_continue,
         )
         expires_at = int(time.time() + limits.max_duration_s)

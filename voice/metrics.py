@@ -23,6 +23,12 @@ class Metrics:
         self.errors = Counter("voice_client_errors", "Events refused", ["code"], registry=registry)
         self.tool_calls = Counter("voice_tool_calls", "Calls of the service's tools", ["outcome"], registry=registry)
         self.cost_usd = Counter("voice_cost_usd", "What sessions have cost, in dollars", ["model"], registry=registry)
+        self.engine_incidents = Counter(
+            "voice_engine_incidents",
+            "What went wrong with engines, and what was done about it",
+            ["engine", "what"],
+            registry=registry,
+        )
         self.turn_latency_s = Histogram(
             "voice_turn_latency_seconds",
             "From the end of a caller's turn to the first audio of the answer",

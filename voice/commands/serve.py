@@ -71,6 +71,7 @@ class EngineChoice(StrEnum):
 
     CASCADE = "cascade"
     SCRIPTED = "scripted"
+    UPSTREAM = "upstream"
 
 
 def serve(
@@ -87,6 +88,12 @@ def serve(
     engine: Annotated[
         EngineChoice | None, typer.Option(help="Let every agent think with this engine; scripted needs no models.")
     ] = None,
+    upstream: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Where the engine `upstream` is: another Realtime server, wss://…/v1/realtime."
+        ),
+    ] = None,
 ) -> None:
     """Start the service and serve until Ctrl-C.
 
@@ -101,11 +108,13 @@ def serve(
 
         voice serve --engine scripted
 
+        voice serve --engine upstream --upstream ws://127.0.0.1:8081/v1/realtime?model=gpt-realtime
+
         VOICE__LOG__LEVEL=debug voice serve
     """
     from voice.config_file import load, override
 
-    loaded = override(load(config), host=host, port=port, engine=engine.value if engine else None)
+    loaded = override(load(config), host=host, port=port, engine=engine.value if engine else None, upstream=upstream)
     from voice.app import run  # after the file: what stands in it wrongly is told at once
 
     run(loaded, ConsoleAnnouncer(loaded.config))

@@ -160,14 +160,7 @@ class EngineDone:
 
 
 ResponseEvent = (
-    MessageStarted
-    | TextDelta
-    | AudioDelta
-    | ToolCallStarted
-    | ToolCallDelta
-    | ToolCallDone
-    | TokenUsage
-    | EngineDone
+    MessageStarted | TextDelta | AudioDelta | ToolCallStarted | ToolCallDelta | ToolCallDone | TokenUsage | EngineDone
 )
 
 

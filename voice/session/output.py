@@ -84,9 +84,7 @@ class Place:
 class MessageOutput:
     """An assistant message with one part, text or audio."""
 
-    def __init__(
-        self, place: Place, modality: Literal["audio", "text"], wire_format: WireFormat, item_id: str
-    ) -> None:
+    def __init__(self, place: Place, modality: Literal["audio", "text"], wire_format: WireFormat, item_id: str) -> None:
         self._place = place
         self._out = place.out
         self._modality = modality

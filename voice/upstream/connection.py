@@ -1,0 +1,173 @@
+"""The WebSocket to an upstream: opens, sends in order, hands on what comes, and says why it ended."""
+
+import asyncio
+import json
+from collections import deque
+from contextlib import suppress
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+import structlog
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+
+from voice.errors import EngineError, EngineOverloaded, EngineProtocolError, EngineRefused, EngineUnavailable
+from voice.ids import Ids
+from voice.remote.retry import may_retry, retry_after_s
+from voice.upstream.line import Line
+from voice.upstream.options import UpstreamOptions, address, handshake_headers
+from voice.upstream.words import Event
+
+_log = structlog.get_logger(__name__)
+
+_MAX_WAITING: Final = 4096
+"""Events that wait to be sent. An upstream that takes none for so long is as good as gone."""
+
+_MAX_EVENT_BYTES: Final = 32 * 1024 * 1024
+_CLOSE_S: Final = 0.5
+_REFUSED_CLOSES: Final = frozenset({1002, 1003, 1007, 1008, 4000})
+_decoder: Final = msgspec.json.Decoder()
+
+
+class _Connect(connect):
+    """Follows no redirect: a key must not go to another host."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
+class Connection:
+    """One connection and its line. Its two tasks end with `aclose`, or by themselves when it is lost."""
+
+    def __init__(self, options: UpstreamOptions, *, safety_identifier: str | None = None) -> None:
+        self.line = Line(options, self.send)
+        self.request_id = f"upstream_{Ids().stem}"
+        """`X-Client-Request-Id` of the handshake."""
+        self._options = options
+        self._safety_identifier = safety_identifier
+        self._socket: ClientConnection | None = None
+        self._outbox: deque[str] = deque()
+        self._filled = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Connect, and return when the upstream's session stands. Raises: EngineError; nothing is left open then."""
+        options = self._options
+        is_local = urlsplit(options.url).hostname in ("localhost", "127.0.0.1", "::1")
+        try:
+            async with asyncio.timeout(options.connect_s):
+                self._socket = await _Connect(
+                    address(options),
+                    additional_headers=handshake_headers(options, self.request_id, self._safety_identifier),
+                    compression=None,
+                    max_size=_MAX_EVENT_BYTES,
+                    open_timeout=None,
+                    close_timeout=_CLOSE_S,
+                    proxy=None if is_local else True,
+                )
+                self._running = asyncio.create_task(self._run(self._socket), name=self.request_id)
+                await self.line.created.wait()
+        except (OSError, TimeoutError, InvalidHandshake, InvalidURI, ConnectionClosed) as error:
+            failed = _refusal(error)
+            await self.aclose()
+            raise failed from error
+        except BaseException:
+            await self.aclose()
+            raise
+        if self.line.error is not None:
+            await self.aclose()
+            raise self.line.error
+
+    def send(self, event: Event) -> None:
+        """Put an event on its way. Returns at once."""
+        if not self.line.is_usable:
+            return
+        if len(self._outbox) >= _MAX_WAITING:
+            self.line.lose(EngineUnavailable("The upstream does not take what it is sent."))
+            return
+        self._outbox.append(json.dumps(event))
+        self._filled.set()
+
+    async def aclose(self) -> None:
+        """Close. Safe to call twice, and when it was never open."""
+        self.line.lose(EngineUnavailable("The connection to the upstream was closed."))
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait({self._running})
+        elif self._socket is not None:
+            await self._socket.close()
+
+    async def _run(self, socket: ClientConnection) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                writing = tasks.create_task(self._write(socket), name=f"{self.request_id} out")
+                try:
+                    await self._read(socket)
+                finally:
+                    writing.cancel()
+        finally:
+            with suppress(OSError, TimeoutError):
+                await socket.close()
+
+    async def _read(self, socket: ClientConnection) -> None:
+        try:
+            async for message in socket:
+                event = _decoded(message)
+                if event is None:
+                    self.line.lose(EngineProtocolError("The upstream sent something that is no event."))
+                else:
+                    self.line.receive(event)
+                if not self.line.is_usable:
+                    return
+        except ConnectionClosed:
+            pass
+        self.line.lose(_closed(socket.close_code, socket.close_reason))
+
+    async def _write(self, socket: ClientConnection) -> None:
+        while True:
+            while self._outbox:
+                try:
+                    await socket.send(self._outbox.popleft())
+                except ConnectionClosed:
+                    return  # the reader says why
+            self._filled.clear()
+            await self._filled.wait()
+
+
+def _decoded(message: str | bytes) -> dict[str, Any] | None:
+    try:
+        event = _decoder.decode(message)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    return event if isinstance(event, dict) else None
+
+
+def _closed(code: int | None, reason: str | None) -> EngineError:
+    words = f"The upstream closed the connection ({code or 'without a word'}{': ' + reason[:100] if reason else ''})."
+    return EngineRefused(words) if code in _REFUSED_CLOSES else EngineUnavailable(words)
+
+
+def _refusal(error: Exception) -> EngineError:
+    """Say why there is no connection; what the upstream wrote decides whether to come back."""
+    if not isinstance(error, InvalidStatus):
+        if isinstance(error, InvalidURI):
+            return EngineRefused("The upstream's URL is not one.")
+        if isinstance(error, TimeoutError):
+            return EngineUnavailable("The upstream did not answer the handshake in time.")
+        return EngineUnavailable("The upstream cannot be reached.")
+    status, code, words = error.response.status_code, None, ""
+    with suppress(ValueError, KeyError, TypeError, AttributeError):
+        said = json.loads(error.response.body or b"")["error"]
+        code, words = said.get("code"), str(said.get("message"))[:200]
+    _log.warning("upstream refused", status=status, code=code, message=words)
+    message = f"The upstream refused the connection ({status}{' ' + code if code else ''})."
+    if not may_retry(status, code):
+        return EngineRefused(message)
+    if status == 429:
+        return EngineOverloaded(message, retry_after_s(_lower(error.response.headers)) or 1.0)
+    return EngineUnavailable(message)
+
+
+def _lower(headers: Any) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.raw_items()}

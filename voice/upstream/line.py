@@ -1,0 +1,373 @@
+"""One session at an upstream, over one connection: what was sent there, who waits for what, and what came back.
+
+    events out ──► Connection ──► upstream
+    answers, transcripts, turns ◄── receive(event)
+
+No socket in here: `send` puts an event on its way and returns at once, `receive` is called for each one that comes.
+"""
+
+import asyncio
+import base64
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any, Final
+
+import structlog
+
+from voice.audio.frames import CORE_RATE_HZ
+from voice.engines.port import (
+    EngineNotice,
+    EngineSettings,
+    RateLimitLeft,
+    RateLimitsReported,
+    ResponseEvent,
+    ResponseRequest,
+    TranscriptDelta,
+    TranscriptDone,
+    TranscriptionEvent,
+)
+from voice.errors import EngineError, EngineProtocolError, EngineRefused, EngineUnavailable
+from voice.session.items import Item
+from voice.upstream.answer import Answer, failure
+from voice.upstream.mirror import Mirror
+from voice.upstream.options import UpstreamOptions
+from voice.upstream.words import ANSWERS_FOR, Event, response_create, say_exactly, session_update
+
+_log = structlog.get_logger(__name__)
+
+_WAITING_EVENTS: Final = 8192
+"""Of an answer that nobody takes: minutes of speech."""
+
+_REMEMBERED: Final = 32
+_SLICE_BYTES: Final = CORE_RATE_HZ * 2
+"""One second: what is appended in one event when a whole turn is handed over."""
+
+_TURN_EVENTS: Final = {
+    "input_audio_buffer.speech_started": "audio_start_ms",
+    "input_audio_buffer.speech_stopped": "audio_end_ms",
+}
+
+
+class Answering:
+    """An answer under way: filled by the line, emptied by who asked."""
+
+    def __init__(self, *, in_conversation: bool) -> None:
+        self.in_conversation = in_conversation
+        self.upstream_id: str | None = None
+        self.is_over = False
+        """The upstream is through with it."""
+        self._answer = Answer()
+        self._waiting: deque[ResponseEvent | EngineError] = deque()
+        self._arrived = asyncio.Event()
+
+    def receive(self, event: Event) -> None:
+        """Take an event of the upstream's."""
+        try:
+            for each in self._answer.receive(event):
+                self._put(each)
+        except EngineError as error:
+            self._put(error)
+
+    def fail(self, error: EngineError) -> None:
+        """Nothing more will come."""
+        self._put(error)
+
+    async def next(self, timeout_s: float) -> ResponseEvent:
+        """Return the next event. Raises: EngineError as the answer ended; TimeoutError when nothing comes."""
+        if not self._waiting:
+            async with asyncio.timeout(timeout_s):
+                while not self._waiting:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        event = self._waiting.popleft()
+        if isinstance(event, EngineError):
+            raise event
+        return event
+
+    def _put(self, event: ResponseEvent | EngineError) -> None:
+        if len(self._waiting) >= _WAITING_EVENTS:
+            self._waiting.clear()
+            event = EngineProtocolError("The upstream's answer has no end.")
+        self._waiting.append(event)
+        self._arrived.set()
+
+
+class Line:
+    """The books of one connection. Ends when `lost` is set; then every waiting answer has failed."""
+
+    def __init__(self, options: UpstreamOptions, send: Callable[[Event], None]) -> None:
+        self.options = options
+        self.mirror = Mirror()
+        self.lost = asyncio.Event()
+        self.error: EngineError | None = None
+        self.expires_s: float | None = None
+        """Unix time at which the upstream ends the session, if it says so."""
+        self.created = asyncio.Event()
+        self.settings: EngineSettings | None = None
+        self.on_notice: Callable[[EngineNotice], None] = lambda _: None
+        self.on_turn: Callable[[bool, int, str], None] = lambda _started, _at, _item_id: None
+        """Whether a turn started or stopped, the sample of this line's own clock, and what the upstream calls it."""
+        self._send = send
+        self._asked: dict[str, Answering] = {}
+        self._answers: dict[str, Answering] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._growing: str | None = None
+        self._committing: deque[str] = deque()
+        self._names: OrderedDict[str, asyncio.Future[str]] = OrderedDict()
+        self._transcripts: OrderedDict[str, asyncio.Queue[TranscriptionEvent | EngineError]] = OrderedDict()
+
+    # --- Out ------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_usable(self) -> bool:
+        """True while it can be asked."""
+        return not self.lost.is_set()
+
+    @property
+    def is_answering(self) -> bool:
+        """True while an answer of the conversation is under way there."""
+        return not self._idle.is_set()
+
+    def configure(self, settings: EngineSettings) -> None:
+        """Send the session's settings, if they changed."""
+        if settings != self.settings:
+            self.settings = settings
+            self._send(session_update(settings, self.options))
+
+    def append(self, pcm: bytes) -> None:
+        """Pass audio on, a run as it is."""
+        self._send({"type": "input_audio_buffer.append", "audio": base64.b64encode(pcm).decode()})
+
+    def grow(self, item_id: str, pcm: bytes, *, is_first: bool) -> None:
+        """Pass on more of an utterance. One whose beginning this line missed is handed over whole when it is over."""
+        if is_first:
+            if self._growing is not None:
+                self._send({"type": "input_audio_buffer.clear"})
+            self._growing = item_id
+        if self._growing == item_id:
+            self.append(pcm)
+
+    def discard(self, item_id: str | None = None) -> None:
+        """Forget what was appended: of that utterance, or all."""
+        if item_id is None or self._growing == item_id:
+            self._growing = None
+            self._send({"type": "input_audio_buffer.clear"})
+
+    def commit(self, item_id: str, pcm: bytes = b"") -> None:
+        """Make an utterance an item: what has grown, or `pcm`, the whole of it. Nothing happens to one that is."""
+        if item_id in self.mirror or (self._growing != item_id and not pcm):
+            return
+        if self._growing != item_id:
+            if self._growing is not None:
+                return  # the next utterance is growing already: `sync` creates this one
+            for start in range(0, len(pcm), _SLICE_BYTES):
+                self.append(pcm[start : start + _SLICE_BYTES])
+        self._growing = None
+        self._committing.append(item_id)
+        self._names[item_id] = asyncio.get_running_loop().create_future()
+        self.mirror.note_speech(item_id)
+        self._send({"type": "input_audio_buffer.commit", "event_id": item_id})
+
+    def note_turn(self, item_id: str, upstream_id: str) -> None:
+        """The upstream found a turn and will commit it by itself."""
+        self.mirror.note_speech(item_id, upstream_id)
+        name: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        name.set_result(upstream_id)
+        self._names[item_id] = name
+        while len(self._names) > _REMEMBERED:
+            self._names.popitem(last=False)
+
+    def seed(self, items: Sequence[Item]) -> None:
+        """Make the upstream's conversation these items."""
+        for event in self.mirror.sync(items):
+            self._send(event)
+
+    def ask(self, request: ResponseRequest) -> Answering:
+        """Ask for an answer. The conversation must be idle for one of its own; see `wait_idle`."""
+        answering = Answering(in_conversation=request.in_conversation)
+        self._asked[request.response_id] = answering
+        configured = self.settings or EngineSettings()
+        if not request.in_conversation:
+            context = [wire for item in request.items for wire in self.mirror.reference(item)]
+            self._send(response_create(request.response_id, request.settings, configured, context))
+            return answering
+        self._idle.clear()
+        if request.say is not None:
+            self._send(say_exactly(request.response_id, request.say))
+            return answering
+        self.seed(request.items)
+        self._send(response_create(request.response_id, request.settings, configured))
+        return answering
+
+    def cancel(self, response_id: str) -> None:
+        """Stop an answer that nobody waits for any more. What the upstream says of it counts for the mirror only."""
+        answering = self._asked.get(response_id)
+        if answering is None or answering.is_over:
+            return
+        event: Event = {"type": "response.cancel"}
+        if answering.upstream_id is not None:
+            event["response_id"] = answering.upstream_id
+        if answering.in_conversation or answering.upstream_id is not None:
+            self._send(event)
+
+    async def wait_idle(self, timeout_s: float) -> None:
+        """Return when no answer of the conversation is under way. Raises: EngineError."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            raise EngineUnavailable("The upstream does not end an answer that was cancelled.") from None
+        if self.error is not None:
+            raise self.error
+
+    async def transcript(self, item_id: str, timeout_s: float) -> AsyncGenerator[TranscriptionEvent, None]:
+        """Yield an item's words as the upstream writes them down. Raises: EngineError."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                name = self._names.get(item_id)
+                if name is None:
+                    raise EngineUnavailable("The upstream does not have this turn.")
+                words = self._transcript(await asyncio.shield(name))
+        except TimeoutError:
+            raise EngineUnavailable("The upstream did not take the turn in time.") from None
+        while True:
+            try:
+                event = await asyncio.wait_for(words.get(), timeout_s)
+            except TimeoutError:
+                raise EngineUnavailable("The upstream did not write the turn down in time.") from None
+            if isinstance(event, EngineError):
+                raise event
+            yield event
+            if isinstance(event, TranscriptDone):
+                return
+
+    # --- In -------------------------------------------------------------------------------------------------------
+
+    def receive(self, event: Event) -> None:
+        """Take the next event. What cannot be read costs the answer it belongs to; what is unknown is passed over."""
+        kind = event.get("type")
+        if not isinstance(kind, str):
+            self.lose(EngineProtocolError("The upstream sent something that is no event."))
+            return
+        if kind.startswith("response."):
+            self._receive_answer(kind, event)
+        elif kind in _TURN_EVENTS:
+            at_ms, item_id = event.get(_TURN_EVENTS[kind]), event.get("item_id")
+            if isinstance(at_ms, int | float) and isinstance(item_id, str):
+                self.on_turn(kind.endswith("started"), int(at_ms * CORE_RATE_HZ / 1000), item_id)
+        elif kind.startswith("conversation.item.input_audio_transcription."):
+            self._receive_transcript(kind, event)
+        elif kind == "input_audio_buffer.committed":
+            self._receive_committed(event)
+        elif kind == "rate_limits.updated":
+            self._receive_limits(event)
+        elif kind == "session.created":
+            expires_s = (event.get("session") or {}).get("expires_at")
+            self.expires_s = float(expires_s) if isinstance(expires_s, int | float) and expires_s > 0 else None
+            self.created.set()
+        elif kind == "error":
+            self._receive_error(event)
+
+    def lose(self, error: EngineError) -> None:
+        """The connection is no more: everything that waits fails. The first reason counts."""
+        if self.lost.is_set():
+            return
+        self.error = error
+        self.lost.set()
+        self.created.set()
+        self._idle.set()
+        for answering in (*self._asked.values(), *self._answers.values()):
+            answering.fail(error)
+        for name in self._names.values():
+            if not name.done():
+                name.set_exception(error)
+                name.exception()  # nobody has to ask
+        for words in self._transcripts.values():
+            words.put_nowait(error)
+
+    def _receive_answer(self, kind: str, event: Event) -> None:
+        if kind == "response.created":
+            response = event.get("response") or {}
+            answering = self._asked.get(str((response.get("metadata") or {}).get(ANSWERS_FOR)))
+            if answering is not None and isinstance(response.get("id"), str):
+                answering.upstream_id = response["id"]
+                self._answers[response["id"]] = answering
+            return
+        response_id = event.get("response_id")
+        if kind == "response.done":
+            response_id = (event.get("response") or {}).get("id")
+        answering = self._answers.get(response_id) if isinstance(response_id, str) else None
+        if answering is None:
+            return
+        if answering.in_conversation and kind == "response.output_item.added":
+            self._note_output(event.get("item") or {})
+        answering.receive(event)
+        if kind == "response.done":
+            self._finish(answering)
+
+    def _note_output(self, item: dict[str, Any]) -> None:
+        if item.get("type") == "message" and isinstance(item.get("id"), str):
+            self.mirror.note_output(item["id"])
+        elif item.get("type") == "function_call" and isinstance(item.get("id"), str):
+            self.mirror.note_output(item["id"], str(item.get("call_id")))
+
+    def _finish(self, answering: Answering) -> None:
+        answering.is_over = True
+        self._asked = {id: asked for id, asked in self._asked.items() if asked is not answering}
+        if answering.upstream_id is not None:
+            self._answers.pop(answering.upstream_id, None)
+        if not any(asked.in_conversation for asked in self._asked.values()):
+            self._idle.set()
+
+    def _receive_committed(self, event: Event) -> None:
+        item_id = event.get("item_id")
+        if self._committing and isinstance(item_id, str):
+            ours = self._committing.popleft()
+            self.mirror.note_speech(ours, item_id)
+            name = self._names.get(ours)
+            if name is not None and not name.done():
+                name.set_result(item_id)
+
+    def _receive_transcript(self, kind: str, event: Event) -> None:
+        words = self._transcript(str(event.get("item_id")))
+        if kind.endswith(".delta") and isinstance(event.get("delta"), str):
+            words.put_nowait(TranscriptDelta(event["delta"]))
+        elif kind.endswith(".completed") and isinstance(event.get("transcript"), str):
+            words.put_nowait(TranscriptDone(event["transcript"]))
+        elif kind.endswith(".failed"):
+            words.put_nowait(EngineError("The upstream could not write the turn down."))
+
+    def _transcript(self, upstream_id: str) -> asyncio.Queue[TranscriptionEvent | EngineError]:
+        words = self._transcripts.setdefault(upstream_id, asyncio.Queue())
+        while len(self._transcripts) > _REMEMBERED:
+            self._transcripts.popitem(last=False)
+        return words
+
+    def _receive_limits(self, event: Event) -> None:
+        try:
+            limits = tuple(
+                RateLimitLeft(each["name"], int(each["limit"]), int(each["remaining"]), float(each["reset_seconds"]))
+                for each in event["rate_limits"]
+                if each["name"] in ("requests", "tokens")
+            )
+        except (KeyError, TypeError, ValueError):
+            return
+        self.on_notice(RateLimitsReported(limits))
+
+    def _receive_error(self, event: Event) -> None:
+        said = event.get("error")
+        error: dict[str, Any] = said if isinstance(said, dict) else {}
+        code, message, cause = error.get("code"), error.get("message"), error.get("event_id")
+        _log.warning("upstream error", code=code, message=str(message)[:200], event=cause)
+        answering = self._asked.get(cause) if isinstance(cause, str) else None
+        if answering is not None:
+            answering.fail(failure(code, message))
+            self._finish(answering)
+        elif isinstance(cause, str) and cause in self._committing:
+            self._committing.remove(cause)
+            self.mirror.forget(cause)
+        elif code == "session_expired":
+            self.lose(EngineUnavailable("The upstream's session is over."))
+        elif isinstance(refused := failure(code, message), EngineRefused):
+            self.lose(refused)

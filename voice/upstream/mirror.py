@@ -1,0 +1,130 @@
+"""What an upstream's conversation holds, and what has to be sent so that it holds ours (design §3: engines mirror).
+
+    ours      user 1 · agent 1 (cut at 800 ms) · user 2
+    upstream  user 1 · agent 1                 · user 2      sync ─► truncate agent 1 at 800 ms
+
+Pure. A fresh mirror is an empty conversation: what `sync` returns then is the replay. Ids are ours where we create an
+item; what the upstream created (answers, committed speech) keeps the upstream's.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from voice.session.items import AudioPart, Item, Message, ToolCall
+from voice.upstream.words import Event, call_output, item_create, items_of
+
+ROOT = "root"
+
+
+@dataclass(slots=True)
+class _Held:
+    ids: list[str]
+    """Upstream's: one, or two for a call that has its output. Empty: nothing to tell of it, or not known yet."""
+    is_live: bool
+    """The upstream made it: only a cut or an output is told."""
+    sent: list[Event] = field(default_factory=list)
+    """What it was created from."""
+    truncated_ms: int | None = None
+
+
+class Mirror:
+    """Keeps the books of one connection."""
+
+    def __init__(self, *, replays_audio: bool = True) -> None:
+        """Without `replays_audio` the caller's speech is replayed in words only."""
+        self._replays_audio = replays_audio
+        self._held: dict[str, _Held] = {}
+        self._outputs: dict[str, None] = {}
+        """Messages the upstream made that are none of ours yet."""
+        self._calls: dict[str, str] = {}
+        """Calls the upstream made: call id to its item's id."""
+
+    def __contains__(self, item_id: str) -> bool:
+        return item_id in self._held
+
+    def note_output(self, item_id: str, call_id: str | None = None) -> None:
+        """The upstream's answer has that item."""
+        if call_id is None:
+            self._outputs[item_id] = None
+        else:
+            self._calls[call_id] = item_id
+
+    def note_speech(self, item_id: str, upstream_id: str | None = None) -> None:
+        """Speech of ours is being committed there; the upstream's name for it may come later."""
+        self._held[item_id] = _Held([upstream_id] if upstream_id else [], is_live=True)
+
+    def forget(self, item_id: str) -> None:
+        """It was not taken: the next `sync` creates it."""
+        self._held.pop(item_id, None)
+
+    def reference(self, item: Item) -> list[Event]:
+        """Return an item as the context of an out-of-band response names it."""
+        held = self._held.get(item.id)
+        if held is None or (held.is_live and not held.ids):
+            return [{key: value for key, value in wire.items() if key != "id"} for wire in items_of(item)]
+        return [{"type": "item_reference", "id": upstream_id} for upstream_id in held.ids]
+
+    def sync(self, items: Sequence[Item]) -> list[Event]:
+        """Return what makes the upstream's conversation these items, and count it as done."""
+        self._claim(items)
+        events = list(self._deletions({item.id for item in items}))
+        previous = ROOT
+        for item in items:
+            held = self._held.get(item.id)
+            if held is not None and not held.is_live and held.sent != self._wire(item):
+                events += [{"type": "conversation.item.delete", "item_id": id} for id in held.ids]
+                held = None
+            if held is None:
+                events += self._create(item, previous)
+            else:
+                events += _changes(held, item)
+            previous = (self._held[item.id].ids or [previous])[-1]
+        return events
+
+    def _wire(self, item: Item) -> list[Event]:
+        return items_of(item, with_audio=self._replays_audio)
+
+    def _claim(self, items: Iterable[Item]) -> None:
+        """Find our items among what the upstream made."""
+        for item in items:
+            if item.id in self._outputs:
+                del self._outputs[item.id]
+                self._held[item.id] = _Held([item.id], is_live=True)
+            elif isinstance(item, ToolCall) and item.id not in self._held and item.call_id in self._calls:
+                self._held[item.id] = _Held([self._calls.pop(item.call_id)], is_live=True)
+
+    def _deletions(self, wanted: set[str]) -> Iterable[Event]:
+        gone = [held_id for held_id in self._held if held_id not in wanted]
+        ids = [upstream_id for held_id in gone for upstream_id in self._held.pop(held_id).ids]
+        unheard = [*self._outputs, *self._calls.values()]
+        self._outputs.clear()
+        self._calls.clear()
+        for upstream_id in (*ids, *unheard):
+            yield {"type": "conversation.item.delete", "item_id": upstream_id}
+
+    def _create(self, item: Item, previous: str) -> list[Event]:
+        wires = self._wire(item)
+        self._held[item.id] = _Held([wire["id"] for wire in wires], is_live=False, sent=wires)
+        events = []
+        for wire in wires:
+            events.append(item_create(wire, previous))
+            previous = wire["id"]
+        return events
+
+
+def _changes(held: _Held, item: Item) -> list[Event]:
+    """Return what has happened to an item that the upstream made."""
+    if not held.is_live or not held.ids:
+        return []
+    if isinstance(item, ToolCall) and len(held.ids) == 1:
+        result = call_output(item)
+        if result is None:
+            return []
+        held.ids.append(result["id"])
+        return [item_create(result, held.ids[0])]
+    part = item.parts[0] if isinstance(item, Message) and item.role == "assistant" and item.parts else None
+    if isinstance(part, AudioPart) and part.truncated and held.truncated_ms is None:
+        held.truncated_ms = part.duration_ms
+        cut: Event = {"type": "conversation.item.truncate", "item_id": held.ids[0], "content_index": 0}
+        return [cut | {"audio_end_ms": part.duration_ms}]
+    return []
