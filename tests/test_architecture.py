@@ -17,6 +17,8 @@ PURE = [
     *(f"transports/rtp/{name}.py" for name in ("packet", "rtcp", "statistics", "jitter_buffer", "arrivals", "dtmf")),
     *(f"transports/rtp/{name}.py" for name in ("concealment", "time_scale", "tones", "latch", "inbound", "outbound")),
     *(f"voice/remote/{name}.py" for name in ("sse", "retry", "messages", "chat_wire", "responses_wire", "options")),
+    *(f"voice/upstream/{name}.py" for name in ("options", "words", "mirror", "answer", "rotation")),
+    "voice/engines/breaker.py",
     *(f"voice/rest/{name}.py" for name in ("audio", "dialogue", "chat", "responses")),
     "sip/*.py",
 ]

@@ -57,6 +57,11 @@ COMMANDS = (
     Command("talk", TALK, "Hold a conversation with recordings and measure it."),
     Command("call", "transports.softphone.command:call", "Call a SIP address with recordings: a softphone."),
     Command("conformance", "voice.conformance.command:conformance", "Check any Realtime server against the contract."),
+    Command(
+        "upstream-faults",
+        "voice.commands.upstream_faults:upstream_faults",
+        "Stand before an upstream and let things go wrong, to see what callers hear.",
+    ),
     Command("doctor", "voice.doctor:doctor", "Check this machine; each fault with its fix."),
     Command("models", "voice.commands.models:app", "List, fetch and verify the embedded models.", is_group=True),
     Command("config", "voice.commands.config:app", "Check and show the configuration.", is_group=True),

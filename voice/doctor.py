@@ -1,5 +1,6 @@
 """`voice doctor`: looks at everything a first start needs and names the fix for each thing that is missing."""
 
+import asyncio
 import ctypes
 import errno
 import importlib.metadata
@@ -21,9 +22,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from voice.config import TURN_COMPLETION_MODEL, Config, ServerConfig
+from voice.config_engines import UpstreamConfig
 from voice.config_file import load
 from voice.config_sip import SipConfig
-from voice.errors import ConfigError, ModelError
+from voice.errors import ConfigError, EngineError, ModelError
 from voice.models import manifest
 from voice.talk.service import is_ready
 
@@ -69,7 +71,7 @@ def doctor(
     config: Annotated[Path | None, typer.Option(help="The file to look at; config.yaml here by default.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a list of findings as JSON.")] = False,
 ) -> None:
-    """Check this machine: Python, packages, configuration, port, models, disk, CPU and memory.
+    """Check this machine: Python, packages, configuration, port, upstreams, models, disk, CPU and memory.
 
     Every line that fails comes with its fix. Ends with status 1 when something fails; a warning does not count.
     """
@@ -95,6 +97,7 @@ def examine(config_path: Path | None = None) -> Iterator[Finding]:
     config = config or Config()
     yield check_port(config.server)
     yield from check_phone_line(config.sip)
+    yield from check_upstreams(config)
     models = list(check_models(config))
     yield from models
     whole = all(model.state != "fail" for model in models)
@@ -235,6 +238,31 @@ def check_models(config: Config) -> Iterator[Finding]:
             yield Finding(f"model {name}", state, str(error), error.command)
         else:
             yield Finding(f"model {name}", "ok", str(path))
+
+
+def check_upstreams(config: Config) -> Iterator[Finding]:
+    """Open a session at every upstream that somebody answers with, and close it."""
+    for name in config.engines_used:
+        engine = config.engines.get(name)
+        if not isinstance(engine, UpstreamConfig):
+            continue
+        from voice.engine_sources import upstream_options
+        from voice.upstream.connection import Connection
+
+        async def reach(engine: UpstreamConfig = engine) -> None:
+            connection = Connection(upstream_options(engine))
+            try:
+                await connection.open()
+            finally:
+                await connection.aclose()
+
+        try:
+            asyncio.run(reach())
+        except EngineError as error:
+            fix = f"look at engines.{name} in the configuration: url, model, key"
+            yield Finding(f"engine {name}", "fail", f"{engine.url}: {error.message}", fix)
+        else:
+            yield Finding(f"engine {name}", "ok", f"{engine.url} opens a session")
 
 
 def check_disk(folder: Path, needed_bytes: int) -> Finding:

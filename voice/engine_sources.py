@@ -106,11 +106,17 @@ class EngineSources:
         config = self._config.engines[name]
         if not isinstance(config, UpstreamConfig):
             return self._plain(name).make
-        options, note = upstream_options(config), self._note
+        options, note, costs = upstream_options(config), self._note, self._costs
+        model = config.model or name
 
         def make(session_id: str) -> Engine:
             identifier = sha256(session_id.encode()).hexdigest()[:32] if config.safety_identifier else None
-            return UpstreamEngine(options, safety_identifier=identifier, on_rotated=lambda why: note(name, why))
+            return UpstreamEngine(
+                options,
+                safety_identifier=identifier,
+                on_rotated=lambda why: note(name, why),
+                on_usage=lambda usage: costs.meter(session_id).add_tokens(model, usage),
+            )
 
         return make
 

@@ -202,6 +202,7 @@ class Runner:
             do.JudgeTurn: self._start_judging,
             do.HearAudio: lambda effect: engine.hear(effect.item_id, effect.frame),
             do.DropAudio: lambda effect: engine.drop(effect.item_id),
+            do.TellCut: self._tell_cut,
             do.ConfigureEngine: lambda _: engine.configure(session.engine_settings),
             do.RunTool: lambda effect: self._tasks.spawn(effect.call_id, self._run_tool(effect)),
             do.ListMcpTools: lambda effect: self._tasks.spawn(effect.list_id, self._list_mcp_tools(effect)),
@@ -255,6 +256,10 @@ class Runner:
             self._live.restart_listening()
         else:
             self._voice.reset(effect.at_sample)
+
+    def _tell_cut(self, effect: do.TellCut) -> None:
+        if self._live is not None:
+            self._live.cut(effect.item)
 
     def _start_judging(self, effect: do.JudgeTurn) -> None:
         name = f"judge {effect.item_id}"

@@ -110,8 +110,8 @@ def test_a_turn_detection_is_checked_by_its_type(folder: Path, detection: str, e
 @pytest.mark.parametrize(
     ("engine", "expected"),
     [
-        ("{type: cascad}", "3:13: type: 'cascad' is not one of cascade, scripted; did you mean 'cascade'?"),
-        ("{temperature: 1}", "3:3: 'type' is missing: cascade or scripted"),
+        ("{type: cascad}", "3:13: type: 'cascad' is not one of cascade, scripted, upstream; did you mean 'cascade'?"),
+        ("{temperature: 1}", "3:3: 'type' is missing: cascade, scripted or upstream"),
         ("{type: cascade, temprature: 1}", "3:22: unknown key 'temprature'; did you mean 'temperature'?"),
         ("{type: scripted, script: none.yaml}", "3:31: script: there is no file none.yaml"),
     ],

@@ -281,3 +281,7 @@ class LiveEngine(Engine, Protocol):
     def restart_listening(self) -> None:
         """Forget what was listened to and belongs to no turn yet. Returns at once."""
         ...
+
+    def cut(self, item: Item) -> None:
+        """An item that the engine spoke was cut: take the shorter one. Returns at once."""
+        ...

@@ -39,7 +39,7 @@ from voice.engines.port import (
 from voice.engines.script_audio import speech_runs
 from voice.errors import EngineError, EngineOverloaded, EngineProtocolError, EngineRefused, EngineUnavailable
 from voice.remote.retry import RetryPolicy
-from voice.session.items import Message, TextPart
+from voice.session.items import Item, Message, TextPart
 
 _log = structlog.get_logger(__name__)
 
@@ -168,6 +168,11 @@ class ResilientEngine:
         """Pass it on."""
         if isinstance(self._engine, LiveEngine):
             self._engine.restart_listening()
+
+    def cut(self, item: Item) -> None:
+        """Pass it on."""
+        if isinstance(self._engine, LiveEngine):
+            self._engine.cut(item)
 
     async def notices(self) -> AsyncGenerator[EngineNotice, None]:
         """Yield what the engine that thinks now says unasked, and who has taken over."""

@@ -26,6 +26,7 @@ from voice.engines.port import (
     EngineSettings,
     ResponseEvent,
     ResponseRequest,
+    TokenUsage,
     TranscriptionEvent,
     TranscriptionRequest,
     TurnStarted,
@@ -85,11 +86,16 @@ class UpstreamEngine:
         safety_identifier: str | None = None,
         connect: Callable[[], Opened] | None = None,
         on_rotated: Callable[[Taken], None] = lambda _why: None,
+        on_usage: Callable[[TokenUsage], None] = lambda _usage: None,
     ) -> None:
-        """`connect` makes a connection that is not open yet; `on_rotated` is told when another line was taken."""
+        """`connect` makes a connection that is not open yet; `on_rotated` is told when another line was taken.
+
+        `on_usage` is told what each answer cost in tokens.
+        """
         self._options = options
         self._connect = connect or (lambda: Connection(options, safety_identifier=safety_identifier))
         self._on_rotated = on_rotated
+        self._on_usage = on_usage
         self._settings = EngineSettings()
         self._connection: Opened | None = None
         self._next: Opened | None = None
@@ -166,6 +172,11 @@ class UpstreamEngine:
         if self._connection is not None:
             self._connection.line.discard()
 
+    def cut(self, item: Item) -> None:
+        """Cut it there as well."""
+        if self._connection is not None:
+            self._connection.line.cut(item)
+
     async def notices(self) -> AsyncGenerator[EngineNotice, None]:
         """Yield turns and limits."""
         while (notice := await self._notices.get()) is not None:
@@ -183,6 +194,8 @@ class UpstreamEngine:
         try:
             while True:
                 event = await answering.next(limit_s)
+                if isinstance(event, TokenUsage):
+                    self._on_usage(event)
                 yield event
                 if isinstance(event, EngineDone):
                     return

@@ -6,6 +6,7 @@ from typing import Literal
 from voice.audio.frames import AudioFrame
 from voice.engines.port import ResponseRequest, TranscriptionRequest
 from voice.protocol.server_events import ServerEvent
+from voice.session.items import Item
 from voice.tooling import RemoteServer
 
 WireFormat = Literal["audio/pcm", "audio/pcmu", "audio/pcma"]
@@ -111,6 +112,13 @@ class DropAudio:
 
 
 @dataclass(frozen=True, slots=True)
+class TellCut:
+    """Agent speech was cut where the caller stopped hearing it: an engine that keeps it cuts its own."""
+
+    item: Item
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigureEngine:
     """The settings changed: the engine may prefill. The runner asks the session for them (`engine_settings`)."""
 
@@ -171,6 +179,7 @@ Effect = (
     | JudgeTurn
     | HearAudio
     | DropAudio
+    | TellCut
     | ConfigureEngine
     | RunTool
     | ListMcpTools

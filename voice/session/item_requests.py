@@ -13,6 +13,7 @@ from voice.protocol.client_events import (
 from voice.protocol.creation import InputItem
 from voice.protocol.items import ItemReference
 from voice.session.core import Core
+from voice.session.effects import TellCut
 from voice.session.items import (
     AnyItem,
     ApprovalResponse,
@@ -78,7 +79,9 @@ class ItemRequests:
         if event.audio_end_ms > part.duration_ms:
             raise ContractError(f"Audio content of {part.duration_ms}ms is already shorter than {event.audio_end_ms}ms")
         if not self._responder.cut_active(item.id, event.audio_end_ms) and isinstance(item, Message):
-            self._core.conversation.replace(replace(item, parts=(truncate(part, event.audio_end_ms),)))
+            cut = replace(item, parts=(truncate(part, event.audio_end_ms),))
+            self._core.conversation.replace(cut)
+            self._core.out.add(TellCut(cut))
         out = self._core.out
         out.send(
             wire_events.ConversationItemTruncated(

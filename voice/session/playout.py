@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from voice.protocol import server_events as wire_events
 from voice.session.core import Core
+from voice.session.effects import TellCut
 from voice.session.items import AudioPart, Message
 from voice.session.output import PART_INDEX
 from voice.session.playback import truncate
@@ -87,7 +88,9 @@ def truncate_item(core: Core, item: Message, played_ms: int) -> None:
     part = item.parts[PART_INDEX] if item.parts else None
     if not isinstance(part, AudioPart) or part.truncated or played_ms >= part.duration_ms:
         return
-    core.conversation.replace(replace(item, parts=(truncate(part, played_ms),)))
+    cut = replace(item, parts=(truncate(part, played_ms),))
+    core.conversation.replace(cut)
+    core.out.add(TellCut(cut))
     core.out.send(
         wire_events.ConversationItemTruncated(
             event_id=core.out.event_id(), item_id=item.id, content_index=PART_INDEX, audio_end_ms=played_ms

@@ -223,6 +223,8 @@ class Turn:
         if self._last_utterance_id is not None:
             out.add(DropAudio(self._last_utterance_id))
         self._utterance, self._last_utterance_id = utterance, utterance.item_id
+        if self._engine_detects:
+            return  # it has heard all of it
         preroll = AudioFrame(self._buffer.read(start, self._buffer.end), CORE_RATE_HZ, start)
         out.add(HearAudio(utterance.item_id, preroll))
 

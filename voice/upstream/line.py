@@ -178,6 +178,11 @@ class Line:
         while len(self._names) > _REMEMBERED:
             self._names.popitem(last=False)
 
+    def cut(self, item: Item) -> None:
+        """Cut what the upstream spoke; an item that it does not know is told whole when it is next asked."""
+        for event in self.mirror.cut(item):
+            self._send(event)
+
     def seed(self, items: Sequence[Item]) -> None:
         """Make the upstream's conversation these items."""
         for event in self.mirror.sync(items):
@@ -189,8 +194,8 @@ class Line:
         self._asked[request.response_id] = answering
         configured = self.settings or EngineSettings()
         if not request.in_conversation:
-            context = [wire for item in request.items for wire in self.mirror.reference(item)]
-            self._send(response_create(request.response_id, request.settings, configured, context))
+            context = self.mirror.context(request.items)
+            self._send(response_create(request.response_id, request.settings, configured, context, beside=True))
             return answering
         self._idle.clear()
         if request.say is not None:

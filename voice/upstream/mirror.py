@@ -8,7 +8,7 @@ item; what the upstream created (answers, committed speech) keeps the upstream's
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from voice.session.items import AudioPart, Item, Message, ToolCall
 from voice.upstream.words import Event, call_output, item_create, items_of
@@ -57,12 +57,29 @@ class Mirror:
         """It was not taken: the next `sync` creates it."""
         self._held.pop(item_id, None)
 
-    def reference(self, item: Item) -> list[Event]:
-        """Return an item as the context of an out-of-band response names it."""
+    def context(self, items: Sequence[Item]) -> list[Event] | None:
+        """Return the items of an out-of-band response; None when they are just what the upstream holds.
+
+        Whole items: the official client's types know no references to them.
+        """
+        if [item.id for item in items] == list(self._held) and not any(self._pending(item) for item in items):
+            return None
+        return [
+            {key: value for key, value in wire.items() if key != "id"} for item in items for wire in self._wire(item)
+        ]
+
+    def _pending(self, item: Item) -> bool:
+        """Tell whether `sync` would have something to say of an item that is held."""
+        held = self._held[item.id]
+        if not held.is_live:
+            return held.sent != self._wire(item)
+        return bool(_changes(replace(held, ids=list(held.ids)), item))
+
+    def cut(self, item: Item) -> list[Event]:
+        """Return what cuts an item that the upstream made, and count it as done."""
+        self._claim([item])
         held = self._held.get(item.id)
-        if held is None or (held.is_live and not held.ids):
-            return [{key: value for key, value in wire.items() if key != "id"} for wire in items_of(item)]
-        return [{"type": "item_reference", "id": upstream_id} for upstream_id in held.ids]
+        return [] if held is None else _changes(held, item)
 
     def sync(self, items: Sequence[Item]) -> list[Event]:
         """Return what makes the upstream's conversation these items, and count it as done."""

@@ -40,12 +40,22 @@ def session_update(settings: EngineSettings, options: UpstreamOptions) -> Event:
 
 
 def response_create(
-    response_id: str, settings: EngineSettings, configured: EngineSettings, context: list[Event] | None = None
+    response_id: str,
+    settings: EngineSettings,
+    configured: EngineSettings,
+    context: list[Event] | None = None,
+    *,
+    beside: bool = False,
 ) -> Event:
-    """Ask for a response, saying what differs from the session's settings. `context`: out of band, with these items."""
+    """Ask for a response, saying what differs from the session's settings.
+
+    `context`: with these items instead of the conversation's; `beside`: out of band.
+    """
     response: dict[str, Any] = {"metadata": {ANSWERS_FOR: response_id}}
+    if beside:
+        response["conversation"] = "none"
     if context is not None:
-        response |= {"conversation": "none", "input": context}
+        response["input"] = context
     if settings.instructions != configured.instructions:
         response["instructions"] = settings.instructions
     if settings.tools != configured.tools:

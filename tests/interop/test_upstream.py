@@ -1,0 +1,351 @@
+"""Two instances of this service, one the other's engine: the first talks to clients, the second thinks for it.
+
+Between them stands the upstream that misbehaves when it is told to, and shows what the two say to each other.
+"""
+
+import asyncio
+import json
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai.types.realtime import realtime_client_event
+from pydantic import TypeAdapter
+
+from voice.talk.recording import Recording
+from voice.talk.service import ServiceProcess, free_port
+from voice.upstream.faults import Fault, FaultyUpstream
+
+Frame = dict[str, Any]
+Say = Callable[[str], Recording]
+Front = tuple[ServiceProcess, int]
+
+MODES = ("ours", "upstream")
+WEATHER: dict[str, Any] = {
+    "type": "function",
+    "name": "get_weather",
+    "description": "Get the weather of a city.",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+}
+MODELS = ("client-tool", "service-tool", "long-answer")
+DATA = Path(__file__).parents[1] / "data" / "interop"
+
+
+def configuration(port: int) -> str:
+    """Every model of the second instance, in both ways of taking turns, alone and with a spare engine behind it."""
+    url = f"ws://127.0.0.1:{port}/v1/realtime"
+    engines, agents = ["  spare: {type: scripted, script: spare.yaml}"], []
+    for mode in MODES:
+        for model in MODELS:
+            engines.append(
+                f"  {mode}-{model}: {{type: upstream, url: '{url}', model: {model}, turns: {mode}, "
+                "connect_s: 1, answer_s: 1.5, next_s: 1}"
+            )
+            tools = ", tools: ['interop_tools:opening_hours']" if model == "service-tool" else ""
+            agents.append(f"  {mode}-{model}: {{engine: {mode}-{model}{tools}}}")
+    for name, extra in (("safe", "fallback: [spare]"), ("short", "session_max_minutes: 0.1, rotate_before_s: 3")):
+        engines.append(
+            f"  {name}: {{type: upstream, url: '{url}', model: long-answer, connect_s: 1, answer_s: 1.5, next_s: 1.2, "
+            f"{extra}}}"
+        )
+        agents.append(f"  {name}: {{engine: {name}}}")
+    engines.append(
+        f"  short-theirs: {{type: upstream, url: '{url}', model: client-tool, turns: upstream, "
+        "session_max_minutes: 0.05, rotate_before_s: 1.4}"
+    )
+    agents.append("  short-theirs: {engine: short-theirs}")
+    entries = "\n".join(["engines:", *engines, "agents:", *agents])
+    return f"{entries}\naliases: {{gpt-realtime: spare}}\nlog: {{level: info}}\n"
+
+
+@pytest.fixture(scope="module")
+def front(scripted: ServiceProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """The first instance, and the port at which it looks for its upstream."""
+    port, folder = free_port(), tmp_path_factory.mktemp("front")
+    (folder / "config.yaml").write_text(configuration(port))
+    (folder / "interop_tools.py").write_text((DATA / "interop_tools.py").read_text())
+    spare = """
+        transcripts: [hello]
+        turns: [{reply: [{say: The spare engine goes on., audio_ms: 600, hz: 880}]}]
+    """
+    (folder / "spare.yaml").write_text(textwrap.dedent(spare))
+    with ServiceProcess("--config", str(folder / "config.yaml"), ready_timeout_s=30) as service:
+        yield service, port
+
+
+def events(messages: Sequence[str], kind: str) -> list[Frame]:
+    """The events of that type among the messages of a passage."""
+    return [event for event in map(json.loads, messages) if event["type"] == kind]
+
+
+def of(frames: list[Frame], kind: str) -> list[Frame]:
+    return [frame for frame in frames if frame["type"] == kind]
+
+
+def words(frames: list[Frame]) -> str:
+    return " ".join(frame["transcript"] for frame in of(frames, "response.output_audio_transcript.done"))
+
+
+async def configure(client: Any, **session: Any) -> None:
+    heard = {"transcription": {"model": "gpt-4o-mini-transcribe"}}
+    await client.connection.session.update(session={"type": "realtime", "audio": {"input": heard}, **session})
+    await client.wait(lambda frames: of(frames, "session.updated"))
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_three_spoken_turns_with_a_tool_call(
+    mode: str, front: Front, scripted: ServiceProcess, hold: Any, say: Say, recorded: Any, violations: Any
+) -> None:
+    service, port = front
+    proxy = FaultyUpstream(scripted.url, [], keeps=True)
+    turns: list[list[Frame]] = []
+
+    async def conversation(client: Any) -> None:
+        client.tools["get_weather"] = lambda arguments: f"sunny in {arguments['city']}"
+        await configure(client, tools=[WEATHER], instructions="Be brief.")
+        turns.append(await client.ask(recorded("cards_001")))
+        turns.append(await client.ask(say("What is the weather in Paris?")))
+        turns.append(await client.ask(recorded("spk1_snt4")))
+
+    async with proxy.serving(port=port):
+        frames = await hold(service, f"{mode}-client-tool", conversation)
+    assert violations(frames) == []
+    assert ["sunny in Paris" in words(turn) for turn in turns] == [False, True, False]
+    assert all(words(turn) for turn in turns)
+    assert len(of(frames, "conversation.item.input_audio_transcription.completed")) == 3
+    assert [frame["response"]["status"] for frame in of(frames, "response.done")] == ["completed"] * 4
+    passage = proxy.passages[0]
+    detection = events(passage.to_upstream, "session.update")[-1]["session"]["audio"]["input"]["turn_detection"]
+    assert (detection is None) == (mode == "ours")
+    assert len(events(passage.to_client, "input_audio_buffer.speech_started")) == (0 if mode == "ours" else 3)
+    assert len(events(passage.to_client, "input_audio_buffer.committed")) == 3
+    # Audio is passed on as it came: not one sample more or less at the caller than the upstream spoke.
+    spoken = [event["delta"] for event in events(passage.to_client, "response.output_audio.delta")]
+    assert spoken == [frame["delta"] for frame in of(frames, "response.output_audio.delta")]
+    counted = [event["response"]["usage"] for event in events(passage.to_client, "response.done")]
+    assert counted == [frame["response"]["usage"] for frame in of(frames, "response.done")]
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_tool_of_the_first_instance_is_run_there(
+    mode: str, front: Front, scripted: ServiceProcess, hold: Any, say: Say, violations: Any
+) -> None:
+    service, port = front
+    proxy = FaultyUpstream(scripted.url, [], keeps=True)
+
+    async def conversation(client: Any) -> None:
+        await client.ask(say("Please look up the opening hours for Friday."))
+
+    async with proxy.serving(port=port):
+        frames = await hold(service, f"{mode}-service-tool", conversation)
+    assert violations(frames) == []
+    assert "eleven" in words(frames)
+    assert of(frames, "response.mcp_call.completed")
+    output = next(
+        event["item"]
+        for event in events(proxy.passages[0].to_upstream, "conversation.item.create")
+        if event["item"]["type"] == "function_call_output"
+    )
+    assert "five to eleven" in output["output"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_barge_in_while_the_answer_is_generated_cuts_it_on_both_sides(
+    mode: str, front: Front, scripted: ServiceProcess, hold: Any, say: Say, violations: Any
+) -> None:
+    service, port = front
+    proxy = FaultyUpstream(scripted.url, [], keeps=True)
+
+    async def conversation(client: Any) -> None:
+        await client.say(say("Tell me a long story."))
+        delta = await client.wait(lambda frames: of(frames, "response.output_audio.delta")[10:11])
+        await client.say(say("Stop, please."))
+        await client.connection.conversation.item.truncate(
+            item_id=delta[0]["item_id"], content_index=0, audio_end_ms=500
+        )
+        await client.wait(lambda frames: len(of(frames, "response.done")) >= 2)
+
+    async with proxy.serving(port=port):
+        frames = await hold(service, f"{mode}-long-answer", conversation)
+    assert violations(frames) == []
+    first = of(frames, "response.done")[0]["response"]
+    assert (first["status"], first["status_details"]["reason"]) == ("cancelled", "turn_detected")
+    passage = proxy.passages[0]
+    assert events(passage.to_upstream, "response.cancel")
+    assert events(passage.to_client, "response.done")[0]["response"]["status"] == "cancelled"
+    cut = [(event["item_id"], event["audio_end_ms"]) for event in of(frames, "conversation.item.truncated")]
+    there = events(passage.to_client, "conversation.item.truncated")
+    assert cut == [(event["item_id"], event["audio_end_ms"]) for event in there]
+    assert cut == [(first["output"][0]["id"], 500)]
+    assert not events(passage.to_client, "error")
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_barge_in_while_the_answer_plays_and_one_after_it(
+    mode: str, front: Front, scripted: ServiceProcess, hold: Any, say: Say, violations: Any
+) -> None:
+    service, port = front
+    proxy = FaultyUpstream(scripted.url, [], keeps=True)
+
+    async def conversation(client: Any) -> None:
+        client.tools["get_weather"] = lambda arguments: "sunny"
+        await configure(client, tools=[WEATHER])
+        turn = await client.ask(say("Good evening."))  # generated at once: nothing is left to cancel
+        item_id = of(turn, "response.output_audio.delta")[0]["item_id"]
+        await client.connection.conversation.item.truncate(item_id=item_id, content_index=0, audio_end_ms=300)
+        await client.ask(say("How are you?"))  # and here all of it has been played
+        await client.ask(say("Good night."))
+
+    async with proxy.serving(port=port):
+        frames = await hold(service, f"{mode}-client-tool", conversation)
+    assert violations(frames) == []
+    passage = proxy.passages[0]
+    assert not events(passage.to_upstream, "response.cancel")
+    cut = [
+        (event["item_id"], event["audio_end_ms"]) for event in events(passage.to_client, "conversation.item.truncated")
+    ]
+    assert [ms for _, ms in cut] == [300]
+    assert cut == [(event["item_id"], event["audio_end_ms"]) for event in of(frames, "conversation.item.truncated")]
+    assert [frame["response"]["status"] for frame in of(frames, "response.done")] == ["completed"] * 4
+    assert not events(passage.to_client, "error")
+
+
+@pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.NONE])
+async def test_whatever_goes_wrong_the_caller_is_answered(
+    fault: Fault, front: Front, scripted: ServiceProcess, hold: Any
+) -> None:
+    """The engine is opened before the fault, so that it meets a call under way."""
+    service, port = front
+    in_answer = fault in (Fault.STALL, Fault.CUT, Fault.GARBAGE, Fault.EXPIRE, Fault.DRIP, Fault.SHUFFLE)
+    # Of a fault at the handshake the first connection has to be lost: the next ones then meet it.
+    faults = [fault] if in_answer else [Fault.CUT, fault]
+    proxy = FaultyUpstream(scripted.url, faults, after=2, keeps=True)
+    late_s: list[float] = []
+
+    async def conversation(client: Any) -> None:
+        loop = asyncio.get_running_loop()
+        message = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "A story, please."}]}
+        await client.connection.conversation.item.create(item=message)
+        await client.connection.response.create()
+        heard_s = loop.time()
+        while not of(client.frames, "response.done"):
+            known = len(of(client.frames, "response.output_audio.delta"))
+            await client.wait(
+                lambda frames, known=known: (
+                    len(of(frames, "response.output_audio.delta")) > known or of(frames, "response.done")
+                ),
+                timeout_s=10,
+            )
+            late_s.append(loop.time() - heard_s)
+            heard_s = loop.time()
+            if len(of(client.frames, "response.output_audio.delta")) > 12:
+                await client.connection.response.cancel()
+                await client.wait(lambda frames: of(frames, "response.done"))
+
+    async with proxy.serving(port=port):
+        frames = await hold(service, "safe", conversation)
+    assert max(late_s) < 5
+    assert of(frames, "response.output_audio.delta")
+    assert of(frames, "response.done")[0]["response"]["status"] in ("completed", "cancelled")
+    refused = sum(passage.fault in (Fault.UNAUTHORIZED,) for passage in proxy.passages)
+    assert refused <= 1, "a refused key is not tried again"
+
+
+async def test_an_upstream_killed_in_mid_answer_costs_no_call_and_no_item(
+    front: Front, scripted: ServiceProcess, hold: Any, violations: Any
+) -> None:
+    service, port = front
+    proxy = FaultyUpstream(scripted.url, [Fault.CUT], after=3, keeps=True)
+
+    async def conversation(client: Any) -> None:
+        for text in ("A story, please.", "And the end?"):
+            message = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+            await client.connection.conversation.item.create(item=message)
+            known = len(of(client.frames, "response.done"))
+            await client.connection.response.create()
+            await client.wait(lambda frames: len(of(frames, "response.output_audio.delta")) > 8)
+            if known == 0:
+                await client.connection.response.cancel()
+            await client.wait(lambda frames, known=known: len(of(frames, "response.done")) > known)
+
+    async with proxy.serving(port=port):
+        frames = await hold(service, "ours-long-answer", conversation)
+    assert violations(frames) == []
+    assert len(proxy.passages) == 2
+    replayed = [event["item"]["id"] for event in events(proxy.passages[1].to_upstream, "conversation.item.create")]
+    ours = [frame["item"]["id"] for frame in of(frames, "conversation.item.added")]
+    mine = [item_id for item_id in ours if item_id in replayed or _is_known(proxy.passages[1].to_client, item_id)]
+    assert mine == ours, "every item of the conversation is at the new upstream"
+
+
+def _is_known(messages: Sequence[str], item_id: str) -> bool:
+    return any(event["item"]["id"] == item_id for event in events(messages, "conversation.item.added"))
+
+
+async def test_a_line_is_left_before_its_end_and_an_answer_under_way_is_heard_whole(
+    front: Front, scripted: ServiceProcess, hold: Any, violations: Any
+) -> None:
+    """Six seconds a session, the next one made after three; the answer takes fifteen."""
+    service, port = front
+    proxy = FaultyUpstream(scripted.url, [], keeps=True)
+
+    async def conversation(client: Any) -> None:
+        message = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "A story, please."}]}
+        await client.connection.conversation.item.create(item=message)
+        await client.connection.response.create()
+        await client.wait(lambda frames: len(of(frames, "response.output_audio.delta")) > 80)
+        await client.connection.response.cancel()
+        await client.wait(lambda frames: of(frames, "response.done"))
+
+    async with proxy.serving(port=port):
+        frames = await hold(service, "short", conversation)
+    assert violations(frames) == []
+    assert len(proxy.passages) >= 2
+    spoken = [event["delta"] for event in events(proxy.passages[0].to_client, "response.output_audio.delta")]
+    heard = [frame["delta"] for frame in of(frames, "response.output_audio.delta")]
+    assert heard == spoken[: len(heard)]
+
+
+async def test_a_line_that_ends_while_the_caller_speaks_costs_no_word_of_the_turn(
+    front: Front, scripted: ServiceProcess, hold: Any, recorded: Any, violations: Any
+) -> None:
+    service, port = front
+    proxy = FaultyUpstream(scripted.url, [], keeps=True)
+
+    async def conversation(client: Any) -> None:
+        await configure(client)
+        await client.ask(recorded("jfk"))  # eleven seconds, and a session lasts three
+
+    async with proxy.serving(port=port):
+        frames = await hold(service, "short-theirs", conversation)
+    assert violations(frames) == []
+    assert len(proxy.passages) >= 3
+    assert len(of(frames, "input_audio_buffer.speech_started")) == len(of(frames, "input_audio_buffer.committed"))
+    assert words(frames)
+
+
+async def test_everything_that_is_sent_to_upstreams_is_an_event_of_the_official_client(
+    front: Front, scripted: ServiceProcess, hold: Any, say: Say
+) -> None:
+    service, port = front
+    proxy = FaultyUpstream(scripted.url, [Fault.CUT], after=2, keeps=True)
+
+    async def conversation(client: Any) -> None:
+        client.tools["get_weather"] = lambda arguments: "sunny"
+        await configure(client, tools=[WEATHER], instructions="Be brief.")
+        await client.ask(say("What is the weather in Paris?"))
+        image = {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo="}
+        message = {"type": "message", "role": "user", "content": [image]}
+        await client.connection.conversation.item.create(item=message)
+        await client.connection.response.create(response={"conversation": "none", "output_modalities": ["text"]})
+        await client.wait(lambda frames: len(of(frames, "response.done")) >= 3)
+
+    async with proxy.serving(port=port):
+        await hold(service, "ours-client-tool", conversation)
+    checker: TypeAdapter[Any] = TypeAdapter(realtime_client_event.RealtimeClientEvent)
+    sent = [json.loads(message) for passage in proxy.passages for message in passage.to_upstream]
+    assert {"session.update", "input_audio_buffer.append", "response.create"} <= {event["type"] for event in sent}
+    for event in sent:
+        checker.validate_python(event, strict=False)
