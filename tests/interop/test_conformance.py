@@ -5,8 +5,11 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from transports.softphone.call import Dialling, Softphone
 from voice.conformance.command import OWN_CONFIG
@@ -40,17 +43,37 @@ def failures(report: dict[str, Any]) -> list[tuple[str, str]]:
     return [(flow["name"], flow["reason"]) for flow in report["flows"] if flow["outcome"] == "failed"]
 
 
-def test_this_service_conforms(tmp_path: Path) -> None:
-    run = subprocess.run(
-        [*COMMAND, "--record", str(tmp_path)], check=False, capture_output=True, text=True, timeout=LIMIT_S
-    )
-    report = json.loads(run.stdout)
+@pytest.fixture(scope="module")
+def transcripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the run of the kit writes what was said."""
+    return tmp_path_factory.mktemp("transcripts")
+
+
+@pytest.fixture(scope="module")
+def report(transcripts: Path) -> dict[str, Any]:
+    """What a whole run found."""
+    command = [*COMMAND, "--record", str(transcripts)]
+    run = subprocess.run(command, check=False, capture_output=True, text=True, timeout=LIMIT_S)
+    found: dict[str, Any] = json.loads(run.stdout)
+    return found
+
+
+def test_this_service_conforms(report: dict[str, Any]) -> None:
     outcomes = {flow["name"]: flow["outcome"] for flow in report["flows"]}
     assert {name for name, outcome in outcomes.items() if outcome != "held"} <= ONLY_A_PHONE | NOT_SERVED_YET
     assert [event["type"] for event in report["client_events"] if event["outcome"] != "held"] == []
     missing = {event["type"] for event in report["server_events"] if event["outcome"] != "held"}
     assert missing <= LEGACY | {"input_audio_buffer.dtmf_event_received"} | EVENTS_NOT_SERVED_YET
-    assert len(list(tmp_path.glob("*.jsonl"))) > 100
+
+
+def test_nothing_is_held_against_the_frames_of_any_flow(
+    report: dict[str, Any], transcripts: Path, violations: Callable[[list[dict[str, Any]]], list[str]]
+) -> None:
+    files = list(transcripts.glob("*.jsonl"))
+    assert len(files) > 100
+    for path in files:
+        said = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        assert violations([line["event"] for line in said if line["from"] == "server"]) == [], path.stem
 
 
 async def test_a_live_call_is_checked_from_aside() -> None:

@@ -11,11 +11,14 @@ import {
   realtimeServerEventSchema,
 } from "./node_modules/@openai/agents-realtime/dist/openaiRealtimeEvents.mjs";
 
+/** An item with an image: the schema of items knows no such content, whoever sends it (contract 7.3). */
+const showsImage = (frame) => frame.item?.content?.some((part) => part.type === "input_image");
+
 const modelled = new Set(realtimeServerEventSchema.options.map((option) => option.shape.type.value));
 
 for await (const line of createInterface({ input: process.stdin })) {
   const untyped = JSON.parse(line).filter(
-    (frame) => parseRealtimeEvent({ data: JSON.stringify(frame) }).isGeneric && modelled.has(frame.type),
+    (frame) => parseRealtimeEvent({ data: JSON.stringify(frame) }).isGeneric && modelled.has(frame.type) && !showsImage(frame),
   );
   process.stdout.write(`${JSON.stringify(untyped)}\n`);
 }
