@@ -84,10 +84,10 @@ def main() -> None:
         wires: tuple[WireFormat, ...] = ("audio/pcm", "audio/pcmu")
         for wire, silence_ms in product(wires, SILENCES_MS):
             call = CallerOptions(
-                url, given.model, wire=wire, push_to_talk=silence_ms is None, session=_listening(silence_ms)
+                url, given.model, wire=wire, push_to_talk=silence_ms is None, session=listening(silence_ms)
             )
-            heard = asyncio.run(_hear_all(call, clips, given.concurrency))
-            words, errors = _score(clips, heard, given.show)
+            heard = asyncio.run(hear_all(call, clips, given.concurrency))
+            words, errors = score(clips, heard, given.show)
             by = "push_to_talk" if silence_ms is None else f"server_vad, {silence_ms} ms"
             outcome.rows.append((wire, by, words, errors, 100 * errors / words))
             outcome.figures[f"{wire} {by}"] = {"words": words, "errors": errors, "wer_percent": 100 * errors / words}
@@ -104,7 +104,7 @@ def _service(url: str | None) -> Iterator[str]:
         yield service.url
 
 
-async def _hear_all(options: CallerOptions, clips: list[Clip], concurrency: int) -> list[str]:
+async def hear_all(options: CallerOptions, clips: list[Clip], concurrency: int) -> list[str]:
     room = asyncio.Semaphore(concurrency)
 
     async def one(clip: Clip) -> str:
@@ -114,7 +114,7 @@ async def _hear_all(options: CallerOptions, clips: list[Clip], concurrency: int)
     return list(await asyncio.gather(*(one(clip) for clip in clips)))
 
 
-def _listening(silence_ms: int | None) -> dict[str, Any]:
+def listening(silence_ms: int | None) -> dict[str, Any]:
     """Return the session's configuration: turns that end after so much silence, and no answers."""
     if silence_ms is None:
         return {}
@@ -147,7 +147,7 @@ def _settled(caller: Caller) -> bool:
     return ended >= kinds.count("input_audio_buffer.speech_started")
 
 
-def _score(clips: list[Clip], heard: list[str], show: bool) -> tuple[int, int]:
+def score(clips: list[Clip], heard: list[str], show: bool) -> tuple[int, int]:
     words = errors = 0
     for clip, transcript in zip(clips, heard, strict=True):
         wrong = word_errors(clip.text, transcript)

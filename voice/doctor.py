@@ -25,6 +25,7 @@ from voice.config import TURN_COMPLETION_MODEL, Config, ServerConfig
 from voice.config_engines import UpstreamConfig
 from voice.config_file import load
 from voice.config_sip import SipConfig
+from voice.config_webrtc import WebRtcConfig
 from voice.errors import ConfigError, EngineError, ModelError
 from voice.models import manifest
 from voice.talk.service import is_ready
@@ -96,6 +97,7 @@ def examine(config_path: Path | None = None) -> Iterator[Finding]:
     # With a broken file the rest is looked at with the defaults: one run should show everything.
     config = config or Config()
     yield check_port(config.server)
+    yield check_webrtc(config.webrtc, config.server.max_sessions)
     yield from check_phone_line(config.sip)
     yield from check_upstreams(config)
     models = list(check_models(config))
@@ -218,6 +220,31 @@ def _is_public(text: str) -> bool:
         return ip_address(text.partition("%")[0]).is_global
     except ValueError:  # a hardware address
         return False
+
+
+def check_webrtc(webrtc: WebRtcConfig, max_sessions: int) -> Finding:
+    """See whether the media of calls can come to the addresses and ports that are configured."""
+    name = "webrtc"
+    if not webrtc.enabled:
+        return Finding(name, "ok", "off")
+    for address in webrtc.addresses:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind((address, 0))
+            except OSError as error:
+                fix = "give addresses of this machine, or none for all of them; for a NAT see webrtc.public_address"
+                return Finding(name, "fail", f"cannot listen at {address}: {error.strerror}", fix)
+    if webrtc.ports is None:
+        if webrtc.public_address is not None:
+            fix = "set webrtc.ports, and have the NAT pass them on"
+            return Finding(name, "warning", "a public address, and any port of the machine behind it", fix)
+        return Finding(name, "ok", "any free UDP port")
+    first, last = webrtc.ports
+    if last - first + 1 < max_sessions:
+        fix = f"widen webrtc.ports: a call takes one for each address of this machine, and {max_sessions} may be open"
+        return Finding(name, "warning", f"UDP ports {first}-{last}", fix)
+    return Finding(name, "ok", f"UDP ports {first}-{last}")
 
 
 def check_models(config: Config) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from voice import cli, doctor
 from voice.config import Config, ServerConfig
 from voice.config_sip import SipConfig
+from voice.config_webrtc import WebRtcConfig
 from voice.errors import ModelDamaged, ModelMissing
 from voice.models import manifest
 
@@ -211,3 +212,21 @@ def test_the_phone_line_is_looked_at_where_it_is_on(monkeypatch: pytest.MonkeyPa
     findings = list(doctor.check_phone_line(SipConfig.model_validate(sip)))
     assert [(finding.name, finding.state) for finding in findings] == found
     assert all(finding.fix for finding in findings if finding.state != "ok")
+
+
+@pytest.mark.parametrize(
+    ("webrtc", "state", "word"),
+    [
+        ({}, "ok", "any free"),
+        ({"enabled": False}, "ok", "off"),
+        ({"addresses": ["192.0.2.77"]}, "fail", "192.0.2.77"),
+        ({"public_address": "203.0.113.1"}, "warning", "public address"),
+        ({"ports": [40000, 40010]}, "warning", "40000-40010"),
+        ({"ports": [40000, 40999]}, "ok", "40000-40999"),
+    ],
+)
+def test_the_ports_of_calls_are_looked_at(webrtc: dict[str, Any], state: str, word: str) -> None:
+    finding = doctor.check_webrtc(WebRtcConfig.model_validate(webrtc), 200)
+    assert finding.state == state
+    assert word in finding.detail
+    assert (finding.fix is None) == (state == "ok")

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
 import numpy as np
@@ -16,6 +16,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import AudioFrame
 
+from bench.webrtc_path import BadPath, without_candidates
 from voice.audio.levels import rms_dbfs
 from voice.talk.recording import Recording
 from voice.talk.service import ServiceProcess
@@ -85,13 +86,13 @@ class StockPeer:
             self._changed.set()
 
     async def call(
-        self, service: ServiceProcess, model: str, relay: "BadPath | None" = None, codecs: Sequence[str] = ()
+        self, service: ServiceProcess, model: str, relay: BadPath | None = None, codecs: Sequence[str] = ()
     ) -> None:
         """Exchange descriptions, through a relay where one is given; `codecs` are payload types to offer alone."""
         await self.connection.setLocalDescription(await self.connection.createOffer())
         offer = self.connection.localDescription.sdp
         if relay is not None:
-            offer = re.sub(r"a=(candidate:.*|end-of-candidates)\r\n", "", offer)
+            offer = without_candidates(offer)
         if codecs:
             offer = re.sub(r"(m=audio \d+ \S+) .*", rf"\1 {' '.join(codecs)}", offer)
             offer = "".join(
@@ -131,82 +132,6 @@ class StockPeer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-class _Side(asyncio.DatagramProtocol):
-    def __init__(self, receive: Callable[[bytes, Any], None]) -> None:
-        self._receive = receive
-        self.transport: asyncio.DatagramTransport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.DatagramTransport, transport)
-
-    def datagram_received(self, data: bytes, addr: Any) -> None:
-        self._receive(data, addr)
-
-
-class BadPath:
-    """A relay that treats the n-th media packet of each direction by a fixed pattern.
-
-    Of every 100: 5 are lost, 2 come 60 ms late, 1 twice; each is delayed by 0…40 ms. STUN and DTLS pass unharmed.
-    """
-
-    def __init__(self) -> None:
-        self._counts = [0, 0]
-        self._server: Any = None
-        self._peer: Any = None
-        self.dropped = 0
-        self.is_cut = False
-        """True: nothing passes any more."""
-
-    async def enter(self, answer: str) -> str:
-        """Open the relay and return the answer with it in place of the service."""
-        candidate = re.search(r"a=candidate:\S+ 1 udp \d+ (\S+) (\d+) typ host", answer)
-        assert candidate is not None
-        self._server = (candidate[1], int(candidate[2]))
-        loop = asyncio.get_running_loop()
-        self._front = (
-            await loop.create_datagram_endpoint(lambda: _Side(self._from_peer), local_addr=(candidate[1], 0))
-        )[1]
-        self._back = (
-            await loop.create_datagram_endpoint(lambda: _Side(self._from_server), local_addr=(candidate[1], 0))
-        )[1]
-        port = self._front.transport.get_extra_info("sockname")[1]
-        kept = [line for line in answer.splitlines() if "candidate:" not in line or f" {candidate[2]} typ" in line]
-        return "\r\n".join(line.replace(f" {candidate[2]} typ", f" {port} typ") for line in kept) + "\r\n"
-
-    def _from_peer(self, data: bytes, source: Any) -> None:
-        self._peer = source
-        self._pass(data, 0, lambda: self._back.transport.sendto(data, self._server))
-
-    def _from_server(self, data: bytes, _: Any) -> None:
-        self._pass(data, 1, lambda: self._front.transport.sendto(data, self._peer))
-
-    def _pass(self, data: bytes, direction: int, send: Callable[[], None]) -> None:
-        if self.is_cut:
-            return
-        if not 128 <= data[0] <= 191 or 192 <= data[1] <= 223:
-            send()
-            return
-        number = self._counts[direction]
-        self._counts[direction] += 1
-        if number % 20 == 7:
-            self.dropped += 1
-            return
-        delay_s = (number * 17 % 41 + (60 if number % 50 == 11 else 0)) / 1000
-        loop = asyncio.get_running_loop()
-        loop.call_later(delay_s, self._send, send)
-        if number % 100 == 50:
-            loop.call_later(delay_s + 0.01, self._send, send)
-
-    def _send(self, send: Callable[[], None]) -> None:
-        if not self.is_cut:
-            send()
-
-    def close(self) -> None:
-        self.is_cut = True
-        self._front.transport.close()
-        self._back.transport.close()
 
 
 @pytest.fixture
