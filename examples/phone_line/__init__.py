@@ -1,0 +1,1 @@
+"""A phone line: a hairdresser's receptionist who takes bookings."""

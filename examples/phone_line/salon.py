@@ -1,0 +1,93 @@
+"""What the salon's receptionist can do: say which hours are free, and book one."""
+
+import os
+import sqlite3
+import threading
+from datetime import date, timedelta
+from functools import cache
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tools import ToolFailed, tool
+
+Day = Literal["today", "tomorrow", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]
+HOURS = range(9, 18)
+
+
+class Diary:
+    """One chair, one hour a cut. May be used from several threads."""
+
+    def __init__(self, path: str = ":memory:") -> None:
+        """`path` is an SQLite file, where bookings are to outlast the process."""
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._database.execute("CREATE TABLE IF NOT EXISTS booking (day TEXT, hour INT, name TEXT, UNIQUE (day, hour))")
+
+    def free(self, day: date) -> list[int]:
+        """Return the hours of a day that nobody has."""
+        with self._lock:
+            rows = self._database.execute("SELECT hour FROM booking WHERE day = ?", (day.isoformat(),)).fetchall()
+        taken = {hour for (hour,) in rows}
+        return [hour for hour in HOURS if hour not in taken and day.weekday() not in (0, 6)]
+
+    def book(self, day: date, hour: int, name: str) -> bool:
+        """Write an appointment down; False when somebody else has the hour."""
+        with self._lock:
+            try:
+                self._database.execute("INSERT INTO booking VALUES (?, ?, ?)", (day.isoformat(), hour, name))
+            except sqlite3.IntegrityError:
+                return False
+        return True
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()
+
+
+@cache
+def the_diary() -> Diary:
+    """Return the diary of this process: the file that SALON_DIARY names, memory otherwise."""
+    return Diary(os.environ.get("SALON_DIARY", ":memory:"))
+
+
+def date_of(day: Day, today: date) -> date:
+    """Return the date that a caller means: a weekday is the next one."""
+    if day in ("today", "tomorrow"):
+        return today + timedelta(days=day == "tomorrow")
+    return next(later for later in (today + timedelta(days=ahead) for ahead in range(7)) if f"{later:%A}" == day)
+
+
+def spoken(hour: int) -> str:
+    """Return an hour as people say it."""
+    return "noon" if hour == 12 else f"{(hour - 1) % 12 + 1} {'pm' if hour >= 12 else 'am'}"
+
+
+@tool(timeout_s=5)
+def free_hours(day: Day) -> str:
+    """Look up which hours are free on a day.
+
+    Args:
+        day: The day, as the caller said it.
+    """
+    hours = the_diary().free(date_of(day, date.today()))
+    return f"Free on {day}: {', '.join(map(spoken, hours))}." if hours else f"Nothing is free on {day}."
+
+
+@tool(timeout_s=5)
+def book_appointment(name: str, day: Day, hour: Annotated[int, Field(ge=9, le=17)]) -> str:
+    """Book a cut, once name, day and hour are known.
+
+    Args:
+        name: The caller's name.
+        day: The day, as the caller said it.
+        hour: The hour it begins, 9 to 17.
+    """
+    if not name.strip():
+        raise ToolFailed("The name is missing. Ask for it.")
+    when = date_of(day, date.today())
+    free = the_diary().free(when)
+    if hour not in free or not the_diary().book(when, hour, name.strip()):
+        offer = f" Free are {', '.join(map(spoken, free[:3]))}." if free else " Ask for another day."
+        raise ToolFailed(f"Not booked: {spoken(hour)} on {day} is not free.{offer}")
+    return f"Booked: {name.strip()}, {when:%A} at {spoken(hour)}."
