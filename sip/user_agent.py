@@ -191,6 +191,8 @@ class UserAgent:
             if isinstance(decision, Refused):
                 if decision.response.status == 401:  # no transaction: a flood of these leaves nothing behind
                     reply.send(decision.response.encode())
+                else:
+                    self._note(flow.remote, request.method, 0, decision.reason)
                 return True
             self.admission.release(decision.trunk)
         elif request.method not in ("INVITE", "ACK", "CANCEL"):

@@ -151,3 +151,11 @@ def test_a_refusal_is_one_line_and_a_flood_of_them_few(caplog) -> None:
         log.note(11.0, (f"192.0.2.{number}", 5060), "message", 0, "unknown")
     assert len(caplog.records) == 22
     assert log.counts["unknown"] == 10_001
+
+
+def test_a_stranger_on_the_wrong_transport_hears_nothing_and_the_operator_does(
+    make_switchboard, make_request, caplog
+) -> None:
+    trunk = Trunk("phones", passwords={"alice": "secret"}, transports=frozenset(("TLS",)))
+    assert make_switchboard((trunk,)).receive(invite(make_request), Link(remote=HOME)) == []
+    assert "no trunk takes calls over UDP" in caplog.text
