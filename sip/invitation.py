@@ -112,8 +112,8 @@ class Forks:
         if response.status == 100 or (response.is_provisional and not tag) or response.status >= 300:
             return Fork(ForkEvent.IGNORED)
         dialog = self._dialogs.get(tag)
-        if dialog is not None and dialog.state is DialogState.CONFIRMED:
-            # Its own 1xx may arrive late.
+        if dialog is not None and dialog.state is not DialogState.EARLY:
+            # Its own 1xx may arrive late, and a 2xx whose ACK was lost even after the call.
             return Fork(ForkEvent.REPEATED, dialog, self._acks.get(tag)) if response.is_success else _NOTHING
         if dialog is None:
             if len(self._dialogs) >= self._limit and not (response.is_success and self.answered is None):

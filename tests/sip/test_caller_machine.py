@@ -77,6 +77,13 @@ def test_an_ack_that_was_lost_is_sent_again(caller) -> None:
     assert all(ack.encode() == first.encode() for ack in others)
 
 
+def test_an_answer_that_is_repeated_after_the_call_still_gets_its_ack(caller) -> None:
+    caller.say(200, more=CONTACT, body=ANSWER)
+    caller.call.hang_up()
+    caller.say(200, more=CONTACT, body=ANSWER)
+    assert caller.methods == ["INVITE", "ACK", "BYE", "ACK"]
+
+
 def test_hanging_up_while_it_rings_cancels(caller) -> None:
     caller.say(180)
     caller.call.hang_up()
