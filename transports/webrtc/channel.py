@@ -1,7 +1,7 @@
 """The `oai-events` data channel: a session's events as JSON text, both ways (contract 1.3).
 
     out   kept until the channel opens ─► SCTP ─► peer      over 4 MiB unsent: a slow consumer, given up
-    in    peer ─► SCTP ─► 256 messages ─► session           full: datagrams are dropped, SCTP sends them again later
+    in    peer ─► SCTP ─► 256 messages, 1 MiB ─► session    full: datagrams are dropped, SCTP sends them again later
 
 SCTP and DCEP are aiortc's. The client makes the channel; whoever dials out with this package is the client.
 """
@@ -25,7 +25,9 @@ log = structlog.get_logger(__name__)
 LABEL = "oai-events"
 MAX_UNSENT_BYTES = 4 * 1024 * 1024
 MAX_MESSAGES = 256
-_TOO_MANY_UNREAD = MAX_MESSAGES - 64
+MAX_UNREAD_CHARS = 1024 * 1024
+_STILL_UNDER_WAY = 64
+"""Messages, or so many that fill a window of SCTP, which come although no more datagrams are taken."""
 
 
 class Association(RTCSctpTransport):
@@ -52,11 +54,12 @@ class EventChannel:
         self._early: deque[str] = deque()
         self._early_bytes = 0
         self._unread: deque[str | bytes] = deque()
+        self._unread_chars = 0
         self._changed = asyncio.Event()
         self.is_over = False
         """True once the peer has closed it, or did not keep up."""
         self.oversized = 0
-        """Events that had to be sent without their audio, or not at all."""
+        """Events that were too long, see `fit`."""
 
     async def start(self) -> None:
         """Begin the association, once DTLS stands."""
@@ -70,7 +73,7 @@ class EventChannel:
     @property
     def is_congested(self) -> bool:
         """True while messages come faster than they are read: the owner drops DTLS datagrams then."""
-        return len(self._unread) >= _TOO_MANY_UNREAD
+        return len(self._unread) >= MAX_MESSAGES - _STILL_UNDER_WAY or self._unread_chars >= MAX_UNREAD_CHARS
 
     @property
     def unsent_bytes(self) -> int:
@@ -94,14 +97,15 @@ class EventChannel:
         assert self._channel is not None
         fitting = fit(text, self._terms.max_message_bytes)
         self.oversized += fitting is not text
-        if fitting is not None:
-            self._channel.send(fitting)
+        self._channel.send(fitting)
 
     async def messages(self) -> AsyncIterator[str | bytes]:
         """Yield what the peer sends, until it is gone."""
         while True:
             while self._unread:
-                yield self._unread.popleft()
+                message = self._unread.popleft()
+                self._unread_chars -= len(message)
+                yield message
             if self.is_over:
                 return
             self._changed.clear()
@@ -152,19 +156,28 @@ class EventChannel:
     def _receive(self, message: str | bytes) -> None:
         if len(self._unread) < MAX_MESSAGES:
             self._unread.append(message)
+            self._unread_chars += len(message)
             self._changed.set()
 
 
-def fit(text: str, max_bytes: int) -> str | None:
-    """Return an event as the peer takes it: without its audio where that is too much, None where nothing helps.
+def fit(text: str, max_bytes: int) -> str:
+    """Return an event as the peer takes it: without its audio where that is too much, an `error` where nothing helps.
 
     A retrieved item holds its audio in base64, 64 KB for every second; a browser takes 256 KiB in one message.
     """
     if not max_bytes or len(text) * 4 <= max_bytes or len(text.encode()) <= max_bytes:
         return text
     event: dict[str, Any] = json.loads(text)
-    parts = event.get("item", {}).get("content", [])
-    for part in parts:
+    for part in event.get("item", {}).get("content", []):
         part.pop("audio", None)
     shorter = json.dumps(event, separators=(",", ":"), ensure_ascii=False)
-    return shorter if parts and len(shorter.encode()) <= max_bytes else None
+    if len(shorter.encode()) <= max_bytes:
+        return shorter
+    error = {
+        "type": "server_error",
+        "code": "event_too_large",
+        "message": f"An event of type '{event['type']}' is longer than the {max_bytes} bytes that this client takes.",
+        "param": None,
+        "event_id": None,
+    }
+    return json.dumps({"type": "error", "event_id": event["event_id"], "error": error})

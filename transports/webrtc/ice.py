@@ -21,7 +21,7 @@ from aioice.ice import CandidatePair, Connection, StunProtocol, server_reflexive
 
 from transports.rtp.socket import DatagramSocket
 from transports.webrtc.description import IceCredentials
-from transports.webrtc.errors import ConnectFailed
+from transports.webrtc.errors import ConnectFailed, PortsTaken
 from transports.webrtc.network import Network
 
 log = structlog.get_logger(__name__)
@@ -116,6 +116,8 @@ class IceAgent(Connection):
             protocol.connection_made(cast(asyncio.DatagramTransport, transport))
             protocol.local_candidate = _host_candidate(transport.socket.local, len(protocols))
             protocols.append(protocol)
+        if not protocols:
+            raise PortsTaken(*(self._network.settings.ports or (1, 65535)))
         self._protocols += protocols
         candidates = [protocol.local_candidate for protocol in protocols]
         return candidates + await self._reflexive(protocols)

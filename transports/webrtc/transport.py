@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from transports.rtp.errors import SrtpError
 from transports.rtp.ticker import Tick, Ticker
 from transports.webrtc.description import RemoteDescription
 from transports.webrtc.errors import ConnectFailed
@@ -73,7 +74,7 @@ class WebRtcTransport:
         media = self._peer.media
         assert media is not None
         hearing = self._ticker.add(self._hear)
-        self._ticks = (hearing, self._ticker.add(media.speak, behind=hearing))
+        self._ticks = (hearing, self._ticker.add(self._speak, behind=hearing))
 
     async def restart(self, remote: RemoteDescription) -> str:
         """Answer an offer by which the peer goes on over other addresses. Raises: DescriptionRefused."""
@@ -95,6 +96,14 @@ class WebRtcTransport:
         if self._until_look <= 0:
             self._until_look = _TICKS_PER_LOOK
             self._look()
+
+    def _speak(self, now_s: float, skipped: int) -> None:
+        media = self._peer.media
+        assert media is not None
+        try:
+            media.speak(now_s, skipped)
+        except SrtpError:
+            self._end("our audio could not be protected")
 
     def _look(self) -> None:
         """See once a second whether the peer is still there."""
