@@ -6,6 +6,7 @@ Between them stands the upstream that misbehaves when it is told to, and shows w
 import asyncio
 import json
 import textwrap
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -315,15 +316,25 @@ async def test_a_line_that_ends_while_the_caller_speaks_costs_no_word_of_the_tur
     proxy = FaultyUpstream(scripted.url, [], keeps=True)
 
     async def conversation(client: Any) -> None:
-        await configure(client)
-        await client.ask(recorded("jfk"))  # eleven seconds, and a session lasts three
+        detection = {"type": "server_vad", "silence_duration_ms": 1500}
+        await client.connection.session.update(
+            session={"type": "realtime", "audio": {"input": {"turn_detection": detection}}}
+        )
+        await client.ask(recorded("jfk"))  # eleven seconds in one turn, and a session lasts three
 
     async with proxy.serving(port=port):
         frames = await hold(service, "short-theirs", conversation)
     assert violations(frames) == []
     assert len(proxy.passages) >= 3
-    assert len(of(frames, "input_audio_buffer.speech_started")) == len(of(frames, "input_audio_buffer.committed"))
+    (started,) = of(frames, "input_audio_buffer.speech_started")
+    (stopped,) = of(frames, "input_audio_buffer.speech_stopped")
     assert words(frames)
+    # The line that ended the turn had heard all of it.
+    last = proxy.passages[len(proxy.passages) - 1]
+    if not events(last.to_client, "input_audio_buffer.committed"):
+        last = proxy.passages[len(proxy.passages) - 2]
+    appended = b"".join(b64decode(event["audio"]) for event in events(last.to_upstream, "input_audio_buffer.append"))
+    assert len(appended) // 48 >= stopped["audio_end_ms"] - started["audio_start_ms"] > 9000
 
 
 async def test_everything_that_is_sent_to_upstreams_is_an_event_of_the_official_client(
@@ -347,5 +358,8 @@ async def test_everything_that_is_sent_to_upstreams_is_an_event_of_the_official_
     checker: TypeAdapter[Any] = TypeAdapter(realtime_client_event.RealtimeClientEvent)
     sent = [json.loads(message) for passage in proxy.passages for message in passage.to_upstream]
     assert {"session.update", "input_audio_buffer.append", "response.create"} <= {event["type"] for event in sent}
-    for event in sent:
-        checker.validate_python(event, strict=False)
+    seen: dict[str, int] = {}
+    for event in sent:  # of audio a few will do
+        seen[event["type"]] = seen.get(event["type"], 0) + 1
+        if seen[event["type"]] <= 20:
+            checker.validate_python(event)

@@ -106,7 +106,10 @@ class Connection:
                     await self._read(socket)
                 finally:
                     writing.cancel()
+        except Exception:  # noqa: BLE001 - a fault of ours costs this connection, and not in silence
+            _log.exception("a connection to an upstream failed")
         finally:
+            self.line.lose(EngineUnavailable("The connection to the upstream failed."))
             with suppress(OSError, TimeoutError):
                 await socket.close()
 

@@ -364,7 +364,7 @@ class Line:
         said = event.get("error")
         error: dict[str, Any] = said if isinstance(said, dict) else {}
         code, message, cause = error.get("code"), error.get("message"), error.get("event_id")
-        _log.warning("upstream error", code=code, message=str(message)[:200], event=cause)
+        _log.warning("upstream error", code=code, message=str(message)[:200], cause=cause)
         answering = self._asked.get(cause) if isinstance(cause, str) else None
         if answering is not None:
             answering.fail(failure(code, message))
