@@ -18,6 +18,7 @@ export const STAGES = [
 ];
 
 const EARLY_MS = 150;
+const LATE_MS = 1500;
 
 export class Turns {
   list = [];
@@ -58,12 +59,15 @@ export class Turns {
     return Object.assign(this.#begin("typed", now), { label: text });
   }
 
-  /** The agent is heard since `since`, by the meter on what this page plays. Sound of an earlier answer is none. */
+  /** The agent is heard since `since`, by the meter on what this page plays. */
   heard(since) {
-    const turn = this.list.findLast(({ marks }) => marks.sound !== undefined);
-    // Sound and event travel apart: the sound may be a little earlier.
-    const isIts = turn && since - turn.startedMs >= turn.marks.sound - EARLY_MS;
-    return isIts ? this.#mark(turn, "heard", since) : null;
+    const turn = this.list.find(({ startedMs, marks }) => {
+      if (marks.sound === undefined || marks.heard !== undefined) return false;
+      // Sound and event travel apart, so that the sound may be a little earlier; much later, it is another's.
+      const behindMs = since - startedMs - marks.sound;
+      return behindMs >= -EARLY_MS && behindMs < LATE_MS;
+    });
+    return this.#mark(turn, "heard", since);
   }
 
   #begin(kind, startedMs, itemId = null) {

@@ -1,0 +1,1 @@
+"""The agent in a web page of one's own."""
