@@ -13,6 +13,7 @@ _SHARE = 0.97
 _WINDOW_MS = 3000.0
 _QUANTILE_EVERY = 5  # packets
 _AHEAD_FADE_MS = 0.05  # a packet
+_DIP_MS = 5.0  # how far under the target a stream is let fall, by its owner and by a base that lags behind drift
 
 
 class ArrivalModel:
@@ -68,7 +69,7 @@ class ArrivalModel:
         That differs from packet to packet where they are not as long as the listener's frames: the most counts, fading.
         """
         self._ahead_ms = max(pending_ms, self._ahead_ms - _AHEAD_FADE_MS)
-        self.target_ms = max(self._min_ms, min(self._max_ms, self._quantile_ms + self._ahead_ms))
+        self.target_ms = max(self._min_ms, min(self._max_ms, self._quantile_ms + self._ahead_ms + _DIP_MS))
 
     def lateness_ms(self, now_ms: float, media_ms: float) -> float:
         """Return how far `now` is behind the moment at which an undelayed packet of that media time comes."""
