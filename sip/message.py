@@ -295,7 +295,8 @@ class Request(Message):
             for value in self.index.get(key, ()):
                 response._fields.append((SPELLINGS[key], value))
         if to_tag and not self.to.tag:
-            response.set("To", f"{self.index['to'][0]};tag={to_tag}")
+            # A semicolon at the end is forgiven in what comes, and would be wrong before a parameter of ours.
+            response.set("To", f"{self.index['to'][0].rstrip('; ')};tag={to_tag}")
         if status == 100 and (timestamp := self.get("timestamp")) is not None:
             response.add("Timestamp", timestamp)
         return response

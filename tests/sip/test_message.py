@@ -126,3 +126,11 @@ def test_latin_1_bytes_go_out_as_they_came_in(wire) -> None:
 def test_a_missing_header_is_a_syntax_error_when_asked_for() -> None:
     with pytest.raises(SipSyntaxError):
         Request("BYE", "sip:a").via  # noqa: B018
+
+
+def test_a_tag_follows_a_to_that_ends_with_a_semicolon(make_request) -> None:
+    request = make_request("OPTIONS")
+    request.set("To", "<sip:100@203.0.113.7>;user=phone;")
+    response = parse_datagram(request.respond(200, to_tag="us").encode())
+    assert isinstance(response, Response)
+    assert response.to.tag == "us"
