@@ -60,6 +60,22 @@ class AgentSettings:
     session_timer: TimerPolicy = field(default_factory=TimerPolicy)
     abilities: Abilities = ABILITIES
 
+    def for_call(self, flow: Flow, address: str, *, secure: bool = False) -> CallSettings:
+        """Return what a call is told that comes by `flow`, where we are `address`."""
+        return CallSettings(
+            contact=contact_of(flow, address, secure=secure),
+            server_name=self.server_name,
+            timers=self.timers,
+            session_timer=self.session_timer,
+            abilities=self.abilities,
+        )
+
+    def address_for(self, flow: Flow, of_trunk: str | None) -> str:
+        """Return our address as the peer reaches it: the trunk's word, else the public one for peers out there."""
+        if of_trunk is not None:
+            return of_trunk
+        return flow.local[0] if self.public_address is None or is_near(flow.remote[0]) else self.public_address
+
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
@@ -140,9 +156,9 @@ class UserAgent:
         flow: Flow,
     ) -> OutgoingCall:
         """Call somebody by `flow`. `make` returns the machine for the settings that are given."""
-        address = self._address_for(flow, None)
+        address = self._settings.address_for(flow, None)
         local = local if local.address else replace(local, address=address)
-        machine = make(self._call_settings(flow, address))
+        machine = make(self._settings.for_call(flow, address))
         call = OutgoingCall(self, machine, listener)
         record = Record(call, flow, address)
         self.calls.add(record)
@@ -271,8 +287,8 @@ class UserAgent:
                 self._gate.blame(self.now(), host)
             self._refuse(transaction, admitted.response, admitted.reason)
             return
-        address = self._address_for(flow, admitted.trunk.public_address)
-        settings = self._call_settings(flow, address, secure=invite.uri_text[:5].lower() == "sips:")
+        address = self._settings.address_for(flow, admitted.trunk.public_address)
+        settings = self._settings.for_call(flow, address, secure=invite.uri_text[:5].lower() == "sips:")
         session_id = str(secrets.randbelow(2**62))
         try:
             machine = CalleeCall(self.now(), invite, transaction, settings, local_tag=new_tag(), session_id=session_id)
@@ -303,23 +319,6 @@ class UserAgent:
         self.calls.remove(record)
         if record.trunk is not None:
             self.admission.release(record.trunk)
-
-    def _call_settings(self, flow: Flow, address: str, *, secure: bool = False) -> CallSettings:
-        settings = self._settings
-        return CallSettings(
-            contact=contact_of(flow, address, secure=secure),
-            server_name=settings.server_name,
-            timers=settings.timers,
-            session_timer=settings.session_timer,
-            abilities=settings.abilities,
-        )
-
-    def _address_for(self, flow: Flow, of_trunk: str | None) -> str:
-        """Return our address as the peer reaches it: the trunk's word, else the public one for peers out there."""
-        if of_trunk is not None:
-            return of_trunk
-        public = self._settings.public_address
-        return flow.local[0] if public is None or is_near(flow.remote[0]) else public
 
     # --- refusals ---------------------------------------------------------------------------------------------------
 

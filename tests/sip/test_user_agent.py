@@ -302,8 +302,8 @@ def test_a_long_request_goes_over_tcp_and_over_udp_when_that_fails(up) -> None:
 def test_a_public_address_is_for_callers_out_there(make_switchboard, make_request) -> None:
     switchboard = make_switchboard(public_address="192.0.2.80")
     for host, shown in (("8.8.8.8", "192.0.2.80"), ("10.0.0.4", "203.0.113.7")):
-        assert switchboard.agent._address_for(Link(remote=(host, 5060)), None) == shown
-    assert switchboard.agent._address_for(Link(remote=("10.0.0.4", 5060)), "192.0.2.99") == "192.0.2.99"
+        assert switchboard.agent._settings.address_for(Link(remote=(host, 5060)), None) == shown
+    assert switchboard.agent._settings.address_for(Link(remote=("10.0.0.4", 5060)), "192.0.2.99") == "192.0.2.99"
 
 
 def test_a_response_that_nobody_waits_for_is_dropped(switchboard, make_request, caplog) -> None:
