@@ -6,6 +6,7 @@ key 401 → type 415 → size 413 → SDP 400 → session 400 → model 404 → 
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 
 import structlog
@@ -118,7 +119,9 @@ class WebRtcCalls:
             answer = await transport.restart(offer)
         except DescriptionRefused as error:
             raise _refused(error) from error
-        self._group.create_task(transport.finish_restart(offer), name=f"{call_id} restart")
+        except PortsTaken as error:
+            raise _no_port() from error
+        self._group.create_task(_apart(transport.finish_restart(offer), call_id), name=f"{call_id} restart")
         return web.Response(text=answer, content_type=SDP_TYPE)
 
     async def _begin(self, place: Place, offer: RemoteDescription, call_id: str, caller: Caller) -> str:
@@ -132,15 +135,13 @@ class WebRtcCalls:
             place.release()
             await peer.aclose()
             if isinstance(error, PortsTaken):
-                raise ApiError(
-                    503, "No media port is free; try again in a moment.", code="capacity_exceeded"
-                ) from error
+                raise _no_port() from error
             raise
         transport = WebRtcTransport(peer, self._ticker, self.settings.limits)
         call = Call(SharedTransport(transport, place.receive), place, caller.key_id)
         self._open[call_id] = transport
         self.calls.add(call_id, call)
-        self._group.create_task(self._hold(call, transport, call_id), name=call_id)
+        self._group.create_task(_apart(self._hold(call, transport, call_id), call_id), name=call_id)
         return answer
 
     async def _hold(self, call: Call, transport: WebRtcTransport, call_id: str) -> None:
@@ -158,6 +159,18 @@ class WebRtcCalls:
             self.calls.remove(call_id)
             self._open.pop(call_id, None)
             await call.transport.aclose()
+
+
+async def _apart(work: Coroutine[None, None, None], call_id: str) -> None:
+    """Do what belongs to one call. The TaskGroup of all calls must not see what goes wrong in one."""
+    try:
+        await work
+    except Exception:  # the boundary of a task
+        log.exception("call failed", call_id=call_id)
+
+
+def _no_port() -> ApiError:
+    return ApiError(503, "No media port is free; try again in a moment.", code="capacity_exceeded")
 
 
 def _read_offer(sdp: str) -> RemoteDescription:

@@ -14,6 +14,7 @@ from aiohttp import FormData
 from tests.transports.http.conftest import Service, Start
 from transports.port import Transport
 from transports.rtp.ticker import Ticker
+from transports.shared import SharedTransport
 from transports.webrtc import description
 from transports.webrtc.client import dial
 from transports.webrtc.dtls import CertificateStore
@@ -21,7 +22,7 @@ from transports.webrtc.errors import CallRefused
 from transports.webrtc.network import Network, NetworkSettings
 from transports.webrtc.peer import Peer
 from transports.webrtc.settings import WebRtcSettings
-from transports.webrtc.transport import WebRtcLimits
+from transports.webrtc.transport import WebRtcLimits, WebRtcTransport
 from voice.audio.frames import AudioFrame
 from voice.config_webrtc import IceServerConfig
 from voice.protocol.client_events import InvalidEvent
@@ -341,3 +342,30 @@ async def test_nobody_else_takes_a_call_over(calls: Service) -> None:
         for path, status in ((call_id, 400), ("rtc_unknown", 404)):
             async with calls.client.patch(f"{CALLS}/{path}", data=await offer(), headers=headers) as answer:
                 assert answer.status == status
+
+
+async def test_a_fault_in_one_call_is_no_end_of_the_others(calls: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with call(calls) as (peer, messages, _):
+        await next_event(messages)
+
+        close = SharedTransport.aclose
+        failed = asyncio.Event()
+
+        async def fail(*_: object) -> None:
+            raise RuntimeError("a fault of ours")
+
+        async def close_and_fail(shared: SharedTransport, *_: object) -> None:
+            await close(shared)
+            failed.set()
+            await fail()
+
+        with monkeypatch.context() as broken:
+            broken.setattr(WebRtcTransport, "connect", fail)
+            broken.setattr(SharedTransport, "aclose", close_and_fail)
+            async with post(calls, await offer()) as answer:
+                assert answer.status == 201
+            async with asyncio.timeout(5):
+                await failed.wait()
+        assert peer.channel is not None
+        peer.channel.send('{"type":"input_audio_buffer.clear"}')
+        assert (await next_event(messages))["type"] == "input_audio_buffer.cleared"
