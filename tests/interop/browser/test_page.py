@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import numpy as np
 from playwright.async_api import expect
 
@@ -55,6 +56,21 @@ async def test_hanging_up_ends_the_call_and_lets_the_microphone_go(
     assert await caller.page.evaluate("document.querySelector('audio').srcObject") is None
     assert await caller.page.evaluate("recorder.microphone.getTracks().every((track) => track.readyState === 'ended')")
     await expect(caller.page.get_by_role("button", name="Start talking")).to_be_focused()
+
+
+async def test_a_call_that_the_service_ends_is_told_of_and_not_made_again(
+    visit: Visit, scripted: ServiceProcess
+) -> None:
+    caller = await visit()
+    await caller.visit(scripted.http_url, "plain")
+    async with caller.page.expect_response("**/v1/realtime/calls") as answered:
+        await caller.type("Good morning.")
+    await caller.sees("agent", "Good evening and welcome.")
+    location = (await (await answered.value).all_headers())["location"]
+    async with httpx.AsyncClient(base_url=scripted.http_url) as client:
+        assert (await client.post(f"{location}/hangup")).status_code == 200
+    await caller.is_told("Call ended")
+    await expect(caller.page.get_by_role("alert").first).to_contain_text("The service ended the call")
 
 
 async def test_who_is_muted_is_not_heard(visit: Visit, scripted: ServiceProcess, microphone: Path) -> None:
