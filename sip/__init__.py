@@ -16,7 +16,7 @@ effects come out, so that every rule is tested by stepping inputs. Media is know
     defence             trunk, gate, admission, refusals             who is read, who is answered, who may call
     the whole           user_agent, call_table, performing, flow     messages → calls of an application, and back
     the application's   call, caller                                 what it is told of a call, what it decides
-    the shell           endpoint, connection, datagrams              sockets, TLS and the clock (asyncio)
+    the shell           endpoint, streams, connection, datagrams     sockets, TLS and the clock (asyncio)
 
 To take calls, start at `endpoint.SipEndpoint` and `call.Application`. Each layer is of use without those above it; the
 transactions with a UDP socket of one's own, in ten lines:

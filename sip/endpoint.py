@@ -12,10 +12,9 @@ source is judged before a byte of it is read, on TLS before the handshake.
 import asyncio
 import logging
 import secrets
-import socket
 import ssl
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from types import TracebackType
@@ -24,25 +23,24 @@ from sip.auth import Credentials, DigestClient
 from sip.call import Application
 from sip.caller import CallerListener, OutgoingCall
 from sip.caller_machine import CallerCall, Destination
-from sip.connection import ConnectionLimits, Received, StreamFlow
-from sip.datagrams import DatagramFlow, DatagramSocket, NamedFlow, route_to
+from sip.connection import Received, StreamFlow
+from sip.datagrams import DatagramFlow, DatagramSocket, NamedFlow
 from sip.dialog_call import CallSettings
 from sip.flow import Address, Flow, Hop, hop_of
 from sip.gate import Gate, GateLimits
 from sip.media import LocalMedia
 from sip.parser import parse_datagram
+from sip.streams import StreamEvents, StreamLimits, Streams, Tasks, is_address
 from sip.trunk import Trunk, TrunkTable
 from sip.user_agent import AgentSettings, Clocks, UserAgent, new_tag
 
 logger = logging.getLogger("sip")
 
-_CONNECT_S = 5.0
 _LOOK_S = 5.0
 """How often overdue connections are looked for."""
 _GOODBYE_S = 1.0
 """How long the end waits for the answers to its BYEs."""
 _GOODBYE_LOOKS = 50
-_BACKLOG = 256
 _PORT_TRIES = 20
 
 
@@ -57,9 +55,7 @@ class EndpointSettings:
     """With a certificate only; 0 takes a free one."""
     agent: AgentSettings = field(default_factory=AgentSettings)
     gate: GateLimits = field(default_factory=GateLimits)
-    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
-    max_connections: int = 2_000
-    max_connections_per_host: int = 200
+    streams: StreamLimits = field(default_factory=StreamLimits)
 
 
 class SipEndpoint:
@@ -82,8 +78,7 @@ class SipEndpoint:
         Where only this machine reaches the endpoint, calls from it need no trunk.
         """
         self._settings = settings
-        self._tls = tls
-        self._tls_client = tls_client
+        self._serves_tls = tls is not None
         self._owner_looks = look
         self.gate = Gate(TrunkTable(trunks, trusts_loopback=is_loopback(settings.host)), settings.gate)
         self.agent = UserAgent(
@@ -94,15 +89,19 @@ class SipEndpoint:
             Clocks(time.monotonic, time.time),
             deadline_moved=self._arm,
         )
-        self._streams: dict[tuple[str, Address], StreamFlow] = {}
-        self._listeners: list[socket.socket] = []
-        self._listening: dict[str, Address] = {}
+        self._tasks = Tasks()
+        self._streams = Streams(
+            settings.streams,
+            self.gate,
+            self._tasks,
+            StreamEvents(self._receive_from_stream, self._failed),
+            tls=tls,
+            tls_client=tls_client,
+        )
         self._datagrams: DatagramSocket | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
         self._looking: asyncio.TimerHandle | None = None
-        self._group = asyncio.TaskGroup()
-        self._tasks: set[asyncio.Task[None]] = set()
 
     # --- life -------------------------------------------------------------------------------------------------------
 
@@ -110,7 +109,7 @@ class SipEndpoint:
         """Listen. Raises: OSError; its `filename` is UDP, TCP or TLS: what could not be bound."""
         self._loop = asyncio.get_running_loop()
         self._bind()
-        await self._group.__aenter__()
+        await self._tasks.__aenter__()
         self._looking = self._loop.call_later(_LOOK_S, self._look)
         return self
 
@@ -125,10 +124,7 @@ class SipEndpoint:
                 break
             await asyncio.sleep(_GOODBYE_S / _GOODBYE_LOOKS)
         self._close()
-        for task in tuple(self._tasks):
-            task.cancel()
-        # Not with the error: the group would wrap it, and whoever leaves by one wants it as it is.
-        await self._group.__aexit__(None, None, None)
+        await self._tasks.__aexit__(None, None, None)
 
     def drain(self) -> None:
         """Refuse new calls with 503 and say so to OPTIONS; those that are up go on."""
@@ -137,7 +133,8 @@ class SipEndpoint:
     @property
     def listening(self) -> dict[str, Address]:
         """The addresses that were bound, by transport."""
-        return dict(self._listening)
+        udp = {} if self._datagrams is None else {"UDP": self._datagrams.local}
+        return udp | self._streams.listening
 
     @property
     def calls(self) -> int:
@@ -181,31 +178,9 @@ class SipEndpoint:
             if is_address(hop.host):
                 return DatagramFlow(self._datagrams, (hop.host, hop.port))
             named = NamedFlow(self._datagrams, (hop.host, hop.port), self.gate.expect, self._failed)
-            self._spawn(named.resolve(), f"resolve {hop.host}")
+            self._tasks.spawn(named.resolve(), f"resolve {hop.host}")
             return named
-        key = hop.transport, (hop.host, hop.port)
-        known = self._streams.get(key)
-        if known is not None and known.is_open:
-            return known
-        flow = self._stream(hop.transport, key[1])
-        self._spawn(self._connect(flow), f"connect to {hop.host}:{hop.port}")
-        return flow
-
-    def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
-        task = self._group.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _connect(self, flow: StreamFlow) -> None:
-        secured = None
-        if flow.transport == "TLS":
-            secured = self._tls_client or ssl.create_default_context()
-        try:
-            async with asyncio.timeout(_CONNECT_S):
-                await self._loop.create_connection(lambda: flow, *flow.remote, ssl=secured)
-        except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
-            logger.warning("no connection to %s:%d over %s: %s", *flow.remote, flow.transport, error)
-            flow.connection_lost(None)
+        return self._streams.open(hop.transport, (hop.host, hop.port))
 
     # --- listening --------------------------------------------------------------------------------------------------
 
@@ -213,82 +188,22 @@ class SipEndpoint:
         """Bind UDP and TCP to one port; a free one for TCP may be taken for UDP, so that several are tried."""
         host, port = self._settings.host, self._settings.port
         for left in range(_PORT_TRIES if port == 0 else 1, 0, -1):
-            self._listen("TCP", host, port)
+            self._streams.listen("TCP", host, port)
             try:
-                self._datagrams = DatagramSocket(host, self._listening["TCP"][1], self._admit, self._receive_datagram)
+                bound = self._streams.listening["TCP"][1]
+                self._datagrams = DatagramSocket(host, bound, self._admit, self._receive_datagram)
                 break
             except OSError as error:
-                self._close()
+                self._streams.close()
                 if left == 1:
                     error.filename = "UDP"
                     raise
-        assert self._datagrams is not None
-        self._listening["UDP"] = self._datagrams.local
-        if self._tls is not None:
-            self._listen("TLS", host, self._settings.tls_port)
-
-    def _listen(self, transport: str, host: str, port: int) -> None:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        try:
-            listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-        except OSError as error:
-            self._close()
-            error.filename = transport
-            raise
-        listener.setblocking(False)
-        self._listeners.append(listener)
-        self._listening[transport] = listener.getsockname()[:2]
-        self._loop.add_reader(listener.fileno(), self._accept, listener, transport)
-
-    def _accept(self, listener: socket.socket, transport: str) -> None:
-        for _ in range(_BACKLOG):
+        if self._serves_tls:
             try:
-                accepted, source = listener.accept()
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:  # out of file descriptors: those who wait are served later
-                logger.error("no connection can be accepted: %s", error)
-                return
-            remote = source[:2]
-            if not self._admit(remote) or not self._has_room(remote):
-                accepted.close()
-                continue
-            accepted.setblocking(False)
-            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._spawn(self._adopt(accepted, self._stream(transport, remote)), f"accept {remote}")
-
-    async def _adopt(self, accepted: socket.socket, flow: StreamFlow) -> None:
-        secured = self._tls if flow.transport == "TLS" else None
-        timeout = _CONNECT_S if secured else None
-        try:
-            await self._loop.connect_accepted_socket(lambda: flow, accepted, ssl=secured, ssl_handshake_timeout=timeout)
-        except (OSError, TimeoutError) as error:
-            self.gate.blame(time.monotonic(), flow.remote[0])
-            self.gate.log.note(time.monotonic(), flow.remote, "handshake", 0, f"TLS failed: {type(error).__name__}")
-            accepted.close()
-            flow.connection_lost(None)
-
-    def _has_room(self, remote: Address) -> bool:
-        same = sum(1 for _, (host, _) in self._streams if host == remote[0])
-        if len(self._streams) < self._settings.max_connections and same < self._settings.max_connections_per_host:
-            return True
-        self.gate.log.note(time.monotonic(), remote, "connection", 0, "too many connections")
-        return False
-
-    def _stream(self, transport: str, remote: Address) -> StreamFlow:
-        host, port = self._listening.get(transport) or self._listening["TCP"]
-        local = (route_to(remote[0]) if is_any(host) and is_address(remote[0]) else host), port
-        flow = StreamFlow(
-            transport,
-            local,
-            remote,
-            self._settings.connections,
-            self._receive_from_stream,
-            self._stream_closed,
-            time.monotonic,
-        )
-        self._streams[transport, remote] = flow
-        return flow
+                self._streams.listen("TLS", host, self._settings.tls_port)
+            except OSError:
+                self._close()
+                raise
 
     # --- receiving --------------------------------------------------------------------------------------------------
 
@@ -310,11 +225,6 @@ class SipEndpoint:
         except Exception:
             logger.exception("a message from %s:%d could not be dealt with", *flow.remote)
         self._arm()
-
-    def _stream_closed(self, flow: StreamFlow) -> None:
-        if self._streams.get((flow.transport, flow.remote)) is flow:
-            del self._streams[flow.transport, flow.remote]
-        self._failed(flow)
 
     def _failed(self, flow: Flow) -> None:
         self.agent.flow_failed(flow)
@@ -344,40 +254,19 @@ class SipEndpoint:
     def _look(self) -> None:
         """Close the connections whose peers are silent or dawdling."""
         now = time.monotonic()
-        for flow in [flow for flow in self._streams.values() if flow.is_overdue(now)]:
-            flow.abort()
+        self._streams.drop_overdue(now)
         self._owner_looks()
         self._looking = self._loop.call_later(_LOOK_S, self._look)
 
     def _close(self) -> None:
-        for listener in self._listeners:
-            self._loop.remove_reader(listener.fileno())
-            listener.close()
-        self._listeners.clear()
-        self._listening.clear()
+        self._streams.close()
         if self._datagrams is not None:
             self._datagrams.close()
-        for flow in tuple(self._streams.values()):
-            flow.close()
         for handle in (self._timer, self._looking):
             if handle is not None:
                 handle.cancel()
 
 
-def is_address(host: str) -> bool:
-    """Say whether a host is an address and not a name."""
-    try:
-        ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True
-
-
 def is_loopback(host: str) -> bool:
     """Say whether only this machine reaches an address."""
     return host == "localhost" or (is_address(host) and ip_address(host.partition("%")[0]).is_loopback)
-
-
-def is_any(host: str) -> bool:
-    """Say whether an address stands for all of this machine's."""
-    return host in ("0.0.0.0", "::", "")

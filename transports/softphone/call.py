@@ -18,11 +18,12 @@ from sip.call_effects import CallEnded, EndReason
 from sip.caller_machine import Destination
 from sip.crypto import Srtp
 from sip.datagrams import route_to
-from sip.endpoint import EndpointSettings, SipEndpoint, is_address
+from sip.endpoint import EndpointSettings, SipEndpoint
 from sip.flow import hop_of
 from sip.headers import NameAddr
 from sip.media import Agreement, LocalMedia
 from sip.status import reason_phrase
+from sip.streams import is_address
 from transports.sip_line import CODECS
 from transports.softphone.media import PhoneAudio
 from voice.audio.frames import CORE_RATE_HZ, SAMPLE_BYTES
