@@ -118,7 +118,7 @@ class MediaLeg:
         self._wall_offset_s = wall_offset_s
         self._terms = terms
         self._heard: _Heard | None = None
-        self._said = self._new_stream(ssrc)
+        self._said = self._begin_stream(ssrc)
         self._keys = DtmfReceiver(terms.event_clock_hz)
         self._silence_left = 0
         self._until_report = _FIRST_REPORT_TICKS
@@ -130,24 +130,10 @@ class MediaLeg:
         self.said_goodbye = False
         """True once the peer has ended its stream (RTCP BYE)."""
 
-    def _new_stream(self, ssrc: int | None = None) -> _Said:
-        payload_type, codec = self._terms.sends
-        encoder = make_encoder(codec)
-        audio = OutboundAudio(
-            codec,
-            encoder,
-            payload_type,
-            ssrc=secrets.randbits(32) if ssrc is None else ssrc,
-            sequence=secrets.randbits(15),
-            timestamp=secrets.randbits(32),
-            dtmf=self._new_keys(),
-        )
-        self._audio.playout.far_buffer_ms = audio.statistics.far_buffer_ms()
-        return _Said(encoder, audio)
-
-    def _new_keys(self) -> DtmfSender | None:
-        events = self._terms.sends_events
-        return None if events is None else DtmfSender(events, self._terms.event_clock_hz)
+    def _begin_stream(self, ssrc: int | None = None) -> _Said:
+        said = _new_stream(self._terms, ssrc)
+        self._audio.playout.far_buffer_ms = said.audio.statistics.far_buffer_ms()
+        return said
 
     @property
     def terms(self) -> LegTerms:
@@ -179,9 +165,9 @@ class MediaLeg:
         try:
             if before.sends != terms.sends or not _same_key(before.srtp, terms.srtp):
                 # A new SSRC: timestamps may count another clock, and a new key counts its packets from zero.
-                self._said = self._new_stream()
+                self._said = self._begin_stream()
             elif (before.sends_events, before.event_clock_hz) != (terms.sends_events, terms.event_clock_hz):
-                self.outbound.dtmf = self._new_keys()
+                self.outbound.dtmf = _new_keys(terms)
         except BaseException:
             self._terms = before
             raise
@@ -372,3 +358,23 @@ def _same_key(before: SrtpLeg | None, now: SrtpLeg | None) -> bool:
     if before is None or now is None:
         return before is now
     return before.sends_as(now)
+
+
+def _new_stream(terms: LegTerms, ssrc: int | None) -> _Said:
+    """Return a stream of ours. Raises: CodecUnavailable."""
+    payload_type, codec = terms.sends
+    encoder = make_encoder(codec)
+    audio = OutboundAudio(
+        codec,
+        encoder,
+        payload_type,
+        ssrc=secrets.randbits(32) if ssrc is None else ssrc,
+        sequence=secrets.randbits(15),
+        timestamp=secrets.randbits(32),
+        dtmf=_new_keys(terms),
+    )
+    return _Said(encoder, audio)
+
+
+def _new_keys(terms: LegTerms) -> DtmfSender | None:
+    return None if terms.sends_events is None else DtmfSender(terms.sends_events, terms.event_clock_hz)
