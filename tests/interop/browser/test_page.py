@@ -85,6 +85,9 @@ async def test_who_is_muted_is_not_heard(visit: Visit, scripted: ServiceProcess,
     assert not (await read_tape(caller.page)).of("input_audio_buffer.speech_started")
     await caller.page.keyboard.press("m")
     await caller.sees("caller", "tell me a long story")  # the script's first words, whatever was said
+    await caller.page.keyboard.press("m")
+    await caller.page.get_by_role("button", name="Hang up").click()
+    await expect(caller.page.get_by_role("button", name="Mute")).to_have_attribute("aria-pressed", "false")
 
 
 async def test_a_typed_message_is_answered_and_the_answer_stopped_by_a_button(

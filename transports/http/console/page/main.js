@@ -158,6 +158,8 @@ function release() {
   page.call = null;
   for (const track of page.microphone?.getTracks() ?? []) track.stop();
   page.microphone = null;
+  page.muted = false;
+  $("mute").setAttribute("aria-pressed", "false");
   page.responses.clear();
   page.playing.clear();
   levels.watch("in", null);
