@@ -77,7 +77,7 @@ def together(runs: list[Run]) -> Run:
 def relay(loop: str) -> Iterator[tuple[int, str]]:
     """Start the yardstick."""
     port = free_port()
-    command = [*pin(SERVER_CPU), sys.executable, "-m", "bench.relay", str(port), "--loop", loop]
+    command = [*pin(SERVER_CPU), sys.executable, "-m", "bench.echo", str(port), "--loop", loop]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

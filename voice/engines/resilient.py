@@ -122,6 +122,7 @@ class ResilientEngine:
         self._settings = EngineSettings()
         self._place = 0
         self._engine: Engine = self._standbys[0].make()
+        self._live: LiveEngine | None = None
         self._is_open = False
         self._capabilities = self._engine.capabilities
         self._notices: asyncio.Queue[EngineNotice | None] = asyncio.Queue()
@@ -161,18 +162,18 @@ class ResilientEngine:
 
     def listen(self, frame: AudioFrame) -> None:
         """Pass everything on, to an engine that detects turns."""
-        if isinstance(self._engine, LiveEngine):
-            self._engine.listen(frame)
+        if self._live is not None:
+            self._live.listen(frame)
 
     def restart_listening(self) -> None:
         """Pass it on."""
-        if isinstance(self._engine, LiveEngine):
-            self._engine.restart_listening()
+        if self._live is not None:
+            self._live.restart_listening()
 
     def cut(self, item: Item) -> None:
         """Pass it on."""
-        if isinstance(self._engine, LiveEngine):
-            self._engine.cut(item)
+        if self._live is not None:
+            self._live.cut(item)
 
     async def notices(self) -> AsyncGenerator[EngineNotice, None]:
         """Yield what the engine that thinks now says unasked, and who has taken over."""
@@ -336,8 +337,9 @@ class ResilientEngine:
         if self._listening is not None:
             self._listening.cancel()
         self._listening = None
-        if isinstance(engine, LiveEngine):
-            self._listening = asyncio.create_task(self._pass_on(engine), name="engine notices")
+        self._live = engine if isinstance(engine, LiveEngine) else None  # asked once: it takes 10 µs
+        if self._live is not None:
+            self._listening = asyncio.create_task(self._pass_on(self._live), name="engine notices")
         if place != self._place:
             self._place = place
             self._note(before, "replaced")

@@ -41,7 +41,7 @@ class Connection:
     """One connection and its line. Its two tasks end with `aclose`, or by themselves when it is lost."""
 
     def __init__(self, options: UpstreamOptions, *, safety_identifier: str | None = None) -> None:
-        self.line = Line(options, self.send)
+        self.line = Line(options, self.send, self._send_audio)
         self.request_id = f"upstream_{Ids().stem}"
         """`X-Client-Request-Id` of the handshake."""
         self._options = options
@@ -81,12 +81,18 @@ class Connection:
 
     def send(self, event: Event) -> None:
         """Put an event on its way. Returns at once."""
+        self._put(json.dumps(event))
+
+    def _send_audio(self, audio: str) -> None:
+        self._put(f'{{"type":"input_audio_buffer.append","audio":"{audio}"}}')
+
+    def _put(self, text: str) -> None:
         if not self.line.is_usable:
             return
         if len(self._outbox) >= _MAX_WAITING:
             self.line.lose(EngineUnavailable("The upstream does not take what it is sent."))
             return
-        self._outbox.append(json.dumps(event))
+        self._outbox.append(text)
         self._filled.set()
 
     async def aclose(self) -> None:
