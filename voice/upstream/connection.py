@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections import deque
 from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -10,7 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 import structlog
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidState, InvalidStatus, InvalidURI
 
 from voice.errors import EngineError, EngineOverloaded, EngineProtocolError, EngineRefused, EngineUnavailable
 from voice.ids import Ids
@@ -21,8 +20,8 @@ from voice.upstream.words import Event
 
 _log = structlog.get_logger(__name__)
 
-_MAX_WAITING: Final = 4096
-"""Events that wait to be sent. An upstream that takes none for so long is as good as gone."""
+_MAX_WAITING_BYTES: Final = 8 * 1024 * 1024
+"""What may wait to be sent: two minutes of speech. An upstream that takes none for so long is as good as gone."""
 
 _MAX_EVENT_BYTES: Final = 32 * 1024 * 1024
 _CLOSE_S: Final = 0.5
@@ -38,7 +37,7 @@ class _Connect(connect):
 
 
 class Connection:
-    """One connection and its line. Its two tasks end with `aclose`, or by themselves when it is lost."""
+    """One connection and its line. Its task ends with `aclose`, or by itself when it is lost."""
 
     def __init__(self, options: UpstreamOptions, *, safety_identifier: str | None = None) -> None:
         self.line = Line(options, self.send, self._send_audio)
@@ -47,8 +46,6 @@ class Connection:
         self._options = options
         self._safety_identifier = safety_identifier
         self._socket: ClientConnection | None = None
-        self._outbox: deque[str] = deque()
-        self._filled = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -87,13 +84,17 @@ class Connection:
         self._put(f'{{"type":"input_audio_buffer.append","audio":"{audio}"}}')
 
     def _put(self, text: str) -> None:
-        if not self.line.is_usable:
+        """Write without a task in between: half of what a message costs otherwise is waking the one that sends it."""
+        socket = self._socket
+        if socket is None or not self.line.is_usable:
             return
-        if len(self._outbox) >= _MAX_WAITING:
+        try:
+            socket.protocol.send_text(text.encode())
+            socket.send_data()
+        except (ConnectionClosed, InvalidState, OSError):
+            return  # the reader says why
+        if socket.transport.get_write_buffer_size() > _MAX_WAITING_BYTES:
             self.line.lose(EngineUnavailable("The upstream does not take what it is sent."))
-            return
-        self._outbox.append(text)
-        self._filled.set()
 
     async def aclose(self) -> None:
         """Close. Safe to call twice, and when it was never open."""
@@ -106,12 +107,7 @@ class Connection:
 
     async def _run(self, socket: ClientConnection) -> None:
         try:
-            async with asyncio.TaskGroup() as tasks:
-                writing = tasks.create_task(self._write(socket), name=f"{self.request_id} out")
-                try:
-                    await self._read(socket)
-                finally:
-                    writing.cancel()
+            await self._read(socket)
         except Exception:  # noqa: BLE001 - a fault of ours costs this connection, and not in silence
             _log.exception("a connection to an upstream failed")
         finally:
@@ -132,16 +128,6 @@ class Connection:
         except ConnectionClosed:
             pass
         self.line.lose(_closed(socket.close_code, socket.close_reason))
-
-    async def _write(self, socket: ClientConnection) -> None:
-        while True:
-            while self._outbox:
-                try:
-                    await socket.send(self._outbox.popleft())
-                except ConnectionClosed:
-                    return  # the reader says why
-            self._filled.clear()
-            await self._filled.wait()
 
 
 def _decoded(message: str | bytes) -> dict[str, Any] | None:
