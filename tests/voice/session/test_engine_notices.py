@@ -14,6 +14,7 @@ from voice.engines.port import (
     TurnStopped,
 )
 from voice.session.effects import CancelResponse, DetectVoice, HearAudio, StartResponse, TellCut
+from voice.session.items import AudioPart, Message
 
 HEARS = Capabilities(hears_audio=True, detects_turns=True, speculates=False, reports_limits=True)
 
@@ -36,6 +37,8 @@ def test_a_turn_that_the_engine_heard_goes_as_any_other(listening, types):
     assert types(effects)[:2] == ["input_audio_buffer.speech_stopped", "input_audio_buffer.committed"]
     (start,) = [effect for effect in effects if isinstance(effect, StartResponse)]
     item = start.request.items[-1]
+    assert isinstance(item, Message)
+    assert isinstance(item.parts[0], AudioPart)
     assert (item.id, item.parts[0].duration_ms) == ("item_theirs", 900)
 
 
@@ -105,4 +108,6 @@ def test_an_engine_is_told_where_its_speech_was_cut(stepper, speech):
         {"type": "conversation.item.truncate", "item_id": item_id, "content_index": 0, "audio_end_ms": 400}
     )
     (cut,) = [effect for effect in effects if isinstance(effect, TellCut)]
+    assert isinstance(cut.item, Message)
+    assert isinstance(cut.item.parts[0], AudioPart)
     assert cut.item.parts[0].duration_ms == 400
