@@ -313,7 +313,8 @@ class ResilientEngine:
             error: EngineError = EngineUnavailable("No engine is left.")
             for place in range(first, len(self._standbys)):
                 standby = self._standbys[place]
-                if not standby.breaker.allows(self._now()):
+                # Where there is no other, trying is better than not: a breaker is for going elsewhere.
+                if len(self._standbys) > 1 and not standby.breaker.allows(self._now()):
                     error = EngineUnavailable(f"The engine '{standby.name}' failed too often.")
                     continue
                 try:

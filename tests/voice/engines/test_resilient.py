@@ -167,6 +167,13 @@ async def test_a_breaker_is_shared_and_spares_the_next_session_the_wait():
     assert broken.asked == []
 
 
+async def test_the_only_engine_is_tried_whatever_its_breaker_says():
+    breaker = Breaker()
+    breaker.note_failure(asyncio.get_running_loop().time(), is_final=True)
+    only = Failing([TextDelta("Hi."), EngineDone()])
+    assert words(await answer(ResilientEngine([Standby("one", lambda: only, breaker)], AT_ONCE))) == "Hi."
+
+
 async def test_who_takes_over_with_other_abilities_says_so():
     from voice.engines.upstream import UpstreamEngine
     from voice.upstream.options import UpstreamOptions
