@@ -18,9 +18,9 @@ from voice.prices import CostBook, CostMeter, PriceList
 from voice.protocol import server_events as wire_events
 from voice.protocol.client_events import ClientEvent
 from voice.protocol.session_config import AudioConfig, AudioInput, AudioOutput, SessionConfig, SessionUpdateBody
-from voice.protocol.session_fields import SemanticVad, ServerVad
+from voice.protocol.session_fields import SemanticVad, ServerVad, TranscriptionConfig
 from voice.runner import Runner
-from voice.session.configuration import reconfigured
+from voice.session.configuration import listening_only, reconfigured
 from voice.session.core import SessionTraits
 from voice.session.session import Session
 from voice.session.settings import engine_settings
@@ -29,6 +29,9 @@ from voice.transport import Transport
 from voice.turn_judge import TurnJudge
 
 _log = structlog.get_logger(__name__)
+
+TRANSCRIPTION_MODEL = "gpt-4o-mini-transcribe"
+"""What a transcription session names until its client names another: whatever writes here is the engine's."""
 
 GOING_AWAY = 1001
 INTERNAL_ERROR = 1011
@@ -155,6 +158,8 @@ class SessionManager:
         config = _config(agent, session_id, expires_at, serves_semantic_vad=judges)
         if opening is None:
             return config
+        if opening.type == "transcription":
+            config = _transcription_config(session_id, expires_at)
         return reconfigured(
             config, opening, voice_is_fixed=False, serves_mcp=self._mcp is not None, serves_semantic_vad=judges
         )
@@ -277,11 +282,14 @@ class Place:
     def _make_runner(self, transport: Transport) -> Runner:
         agent, limits, mcp = self._runtime.agent, self._manager._limits, self._manager._mcp
         engine = self._runtime.make_engine(self.session_id)
+        answers = self._opening is None or self._opening.type == "realtime"
+        if not answers and not engine.capabilities.transcribes:
+            raise EngineUnavailable("The engine behind this model cannot write down what it hears.")
         traits = SessionTraits(
             capabilities=engine.capabilities,
             server_plays=transport.plays_in_real_time,
-            service_tools=tuple(self._runtime.tools.specs()),
-            greeting=agent.greeting,
+            service_tools=tuple(self._runtime.tools.specs()) if answers else (),
+            greeting=agent.greeting if answers else None,
             max_duration_s=limits.max_duration_s,
             audio_retention_s=limits.audio_retention_s,
             input_capacity_s=limits.input_capacity_s,
@@ -303,6 +311,15 @@ class Place:
             remote=mcp.open(self.session_id) if mcp is not None else None,
             judge=self._manager._judge,
         )
+
+
+def _transcription_config(session_id: str, expires_at: int) -> SessionConfig:
+    """Return the configuration that a transcription session begins with: nobody's instructions, and words wanted."""
+    heard = AudioInput(transcription=TranscriptionConfig(model=TRANSCRIPTION_MODEL))
+    config = SessionConfig(
+        id=session_id, model="", expires_at=expires_at, type="transcription", audio=AudioConfig(input=heard)
+    )
+    return listening_only(config)
 
 
 def _config(agent: Agent, session_id: str, expires_at: int, *, serves_semantic_vad: bool) -> SessionConfig:

@@ -21,6 +21,7 @@ from transports.shared import SharedTransport
 from transports.websocket import WebSocketLimits, WebSocketTransport
 from voice.ids import Ids
 from voice.protocol.server_events import ErrorBody, ErrorEvent
+from voice.protocol.session_config import SessionUpdateBody
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +59,7 @@ class Realtime:
             return await self._join(request, caller)
         if _is_beta(request):
             return await self._refuse_beta(request)
-        opening = caller.secret.session if caller.secret is not None else None
+        opening = _opening(request, caller)
         # What the secret names goes before the query: who holds it was given this one, not any.
         model = (opening.model if opening is not None else None) or request.query.get("model") or None
         agent = self.sessions.resolve(model)
@@ -152,15 +153,27 @@ def _check_request(request: web.Request) -> None:
             code="upgrade_required",
             headers={hdrs.UPGRADE: "websocket", hdrs.CONNECTION: "Upgrade"},
         )
-    if request.query.get("intent") == "transcription" and "call_id" not in request.query:
-        if "model" in request.query:
-            message, code = "You must not provide a model parameter for transcription sessions", "invalid_model"
-        else:
-            message, code = (
-                "Transcription sessions are not served: open a realtime session and set 'audio.input.transcription'.",
-                "unsupported_intent",
-            )
-        raise ApiError(400, message, code=code, param="model" if code == "invalid_model" else "intent")
+    if _wants_transcription(request) and "call_id" not in request.query and "model" in request.query:
+        message = "You must not provide a model parameter for transcription sessions"
+        raise ApiError(400, message, code="invalid_model", param="model")
+
+
+def _wants_transcription(request: web.Request) -> bool:
+    return request.query.get("intent") == "transcription"
+
+
+def _opening(request: web.Request, caller: Caller) -> SessionUpdateBody | None:
+    """Return what the session begins with: what the secret holds, and of which kind it is (contract 2.1).
+
+    Raises: ApiError 400 where the secret is for the other kind.
+    """
+    bound = caller.secret.session if caller.secret is not None else None
+    if not _wants_transcription(request):
+        return bound
+    if bound is not None and bound.type != "transcription":
+        message = "This client secret opens realtime sessions: leave 'intent' out, or make one of type 'transcription'."
+        raise ApiError(400, message, code="invalid_value", param="intent")
+    return bound or SessionUpdateBody(type="transcription")
 
 
 def _is_beta(request: web.Request) -> bool:

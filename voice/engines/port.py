@@ -13,7 +13,7 @@ answers: it is a `LiveEngine`, and its notices are read for as long as the sessi
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from voice.audio.frames import AudioFrame
 from voice.protocol.session_fields import SemanticVad, ServerVad
@@ -87,6 +87,10 @@ class TranscriptionRequest:
     """24 kHz."""
     language: str | None = None
     prompt: str | None = None
+    model: str | None = None
+    """What the client named; an engine that has several may go by it."""
+    wants_logprobs: bool = False
+    """How sure the model is of each token; one that cannot tell leaves it out."""
 
 
 # --- What an engine answers ------------------------------------------------------------------------------------
@@ -164,11 +168,30 @@ ResponseEvent = (
 )
 
 
+class TokenLogprob(NamedTuple):
+    """How sure a model is of a token."""
+
+    token: str
+    logprob: float
+
+
 @dataclass(frozen=True, slots=True)
 class TranscriptDelta:
     """More of the transcript; deltas are only ever appended."""
 
     delta: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptSegment:
+    """What one speaker said."""
+
+    text: str
+    speaker: str
+    start_s: float
+    """Within the item's audio."""
+    end_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +199,10 @@ class TranscriptDone:
     """The whole transcript; equals the concatenation of the deltas."""
 
     transcript: str
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
-TranscriptionEvent = TranscriptDelta | TranscriptDone
+TranscriptionEvent = TranscriptDelta | TranscriptSegment | TranscriptDone
 
 
 # --- What a live engine says unasked -----------------------------------------------------------------------------

@@ -146,6 +146,8 @@ class Script(_Strict):
 
     turns: tuple[Turn, ...] = (_DEFAULT_TURN,)
     transcripts: tuple[str, ...] = ("hello",)
+    transcript_models: tuple[str, ...] | None = None
+    """The transcription models that a session may name; another fails. None: any."""
     first_token_ms: int = Field(0, ge=0)
     transcript_ms: int = Field(0, ge=0)
     """How long writing an item down takes."""

@@ -24,6 +24,7 @@ from voice.engines.port import (
     ResponseEvent,
     ResponseRequest,
     TextDelta,
+    TokenLogprob,
     ToolCallDelta,
     ToolCallDone,
     ToolCallStarted,
@@ -31,6 +32,7 @@ from voice.engines.port import (
     TranscriptDone,
     TranscriptionEvent,
     TranscriptionRequest,
+    TranscriptSegment,
 )
 from voice.engines.script import WORD_MS, Call, Fail, Say, Script, Stall, Stop, Turn, Wait
 from voice.engines.script_audio import speech_runs
@@ -103,12 +105,21 @@ class ScriptedEngine:
         self.is_closed = True
 
     async def transcribe(self, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionEvent, None]:
-        """Give the next of the script's transcripts, word by word."""
+        """Give the next of the script's transcripts, word by word; a model that diarises names its speaker."""
         await self._wait(self.script.transcript_ms)
+        known = self.script.transcript_models
+        if known is not None and request.model is not None and request.model not in known:
+            raise EngineError(f"There is no transcription model '{request.model[:64]}'.")
         transcript = self._transcript(request.item_id)
+        sure: list[TokenLogprob] = []
         for number, word in enumerate(transcript.split(" ")):
-            yield TranscriptDelta(word if number == 0 else f" {word}")
-        yield TranscriptDone(transcript)
+            token = word if number == 0 else f" {word}"
+            logprobs = (TokenLogprob(token, -0.1),) if request.wants_logprobs else ()
+            sure += logprobs
+            yield TranscriptDelta(token, logprobs)
+        if request.model is not None and "diarize" in request.model:
+            yield TranscriptSegment(transcript, "A", 0.0, AudioFrame(request.pcm, CORE_RATE_HZ).duration_ms / 1000)
+        yield TranscriptDone(transcript, tuple(sure))
 
     async def respond(self, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
         """Play the turn that is due. Asked twice about the same items, it gives the same turn."""

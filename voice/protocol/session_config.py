@@ -128,6 +128,8 @@ class SessionConfig(ConfigModel):
     model: str
     expires_at: int
     """Unix seconds."""
+    type: Literal["realtime", "transcription"] = "realtime"
+    """Fixed at the handshake (contract 2.1). A transcription session writes down and never answers (contract 3.3)."""
     output_modalities: list[OutputModality] = Field(default_factory=audio_only)
     instructions: str = ""
     tools: Tools = Field(default_factory=list)
@@ -144,6 +146,8 @@ class SessionConfig(ConfigModel):
 
     def to_wire(self) -> dict[str, Any]:
         """Return the `session` of `session.created`: every key the real service sends, in its order."""
+        if self.type == "transcription":
+            return transcription_wire(self)
         heard, spoken = self.audio.input, self.audio.output
         wire: dict[str, Any] = {
             "type": "realtime",
@@ -160,12 +164,7 @@ class SessionConfig(ConfigModel):
             "prompt": _given(self.prompt),
             "expires_at": self.expires_at,
             "audio": {
-                "input": {
-                    "format": heard.format.model_dump(),
-                    "transcription": _given(heard.transcription),
-                    "noise_reduction": _given(heard.noise_reduction),
-                    "turn_detection": heard.turn_detection and heard.turn_detection.model_dump(),
-                },
+                "input": _input_wire(heard),
                 "output": {"format": spoken.format.model_dump(), "voice": spoken.voice, "speed": spoken.speed},
             },
             "include": self.include,
@@ -175,6 +174,36 @@ class SessionConfig(ConfigModel):
         if self.reasoning is not None:
             wire["reasoning"] = _given(self.reasoning)
         return wire
+
+
+def transcription_wire(config: SessionConfig) -> dict[str, Any]:
+    """Return the `session` of a transcription session: it hears, and has neither model nor voice (contract 3.3)."""
+    wire: dict[str, Any] = {
+        "type": "transcription",
+        "object": "realtime.transcription_session",
+        "id": config.id,
+        "expires_at": config.expires_at,
+        "audio": {"input": _input_wire(config.audio.input)},
+        "include": config.include,
+    }
+    detection = wire["audio"]["input"]["turn_detection"]
+    if detection is not None:  # what decides about answers is none of its business
+        wire["audio"]["input"]["turn_detection"] = {
+            name: value for name, value in detection.items() if name not in _ABOUT_ANSWERS
+        }
+    return wire
+
+
+_ABOUT_ANSWERS = frozenset({"create_response", "interrupt_response", "idle_timeout_ms"})
+
+
+def _input_wire(heard: AudioInput) -> dict[str, Any]:
+    return {
+        "format": heard.format.model_dump(),
+        "transcription": _given(heard.transcription),
+        "noise_reduction": _given(heard.noise_reduction),
+        "turn_detection": heard.turn_detection and heard.turn_detection.model_dump(),
+    }
 
 
 _SECRETS = frozenset({"authorization", "headers"})
@@ -206,12 +235,14 @@ def merge(config: SessionConfig, update: SessionUpdateBody, *, voice_is_fixed: b
 
     Raises: ContractError, with `param` as a path below the event; `event_id` is the caller's to add.
     """
-    if update.type == "transcription":
+    if update.type != config.type:
         raise ContractError(
-            "Passing a transcription session update event to a realtime session is not allowed.",
+            f"Passing a {update.type} session update event to a {config.type} session is not allowed.",
             param="session.type",
         )
     given = update.model_fields_set
+    if config.type == "transcription":
+        _refuse_beyond_listening(update)
     changes: dict[str, Any] = {name: getattr(update, name) for name in _PLAIN if name in given}
     if update.model is not None and update.model != config.model:
         raise ContractError(
@@ -228,6 +259,16 @@ def merge(config: SessionConfig, update: SessionUpdateBody, *, voice_is_fixed: b
             output=_merge_output(config.audio.output, update.audio.output, voice_is_fixed=voice_is_fixed),
         )
     return config.model_copy(update=changes)
+
+
+def _refuse_beyond_listening(update: SessionUpdateBody) -> None:
+    """Raises: ContractError for the first field that a transcription session does not have."""
+    unknown = [f"session.{name}" for name in SessionUpdateBody.model_fields if name in update.model_fields_set]
+    unknown = [name for name in unknown if name not in ("session.type", "session.audio", "session.include")]
+    if "audio" in update.model_fields_set and "output" in update.audio.model_fields_set:
+        unknown.append("session.audio.output")
+    if unknown:
+        raise ContractError(f"Unknown parameter: '{unknown[0]}'.", code="unknown_parameter", param=unknown[0])
 
 
 def _merge_tracing(old: Tracing | None, new: Tracing | None) -> Tracing | None:

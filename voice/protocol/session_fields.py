@@ -4,7 +4,7 @@ They stand in `session.update`, in `response.create` and in the session itself. 
 is told apart by `model_fields_set`; that is what merging by presence needs.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -321,3 +321,6 @@ class Prompt(ConfigModel):
 
 
 Include = Literal["item.input_audio_transcription.logprobs"]
+
+LOGPROBS: Final = "item.input_audio_transcription.logprobs"
+"""Asks for how sure a transcript's tokens are."""

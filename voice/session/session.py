@@ -276,6 +276,8 @@ class Session:
             self._core.imports.begin(config.tools)
 
     def _create_response(self, params: ResponseParams | None) -> None:
+        if self._core.config.type == "transcription":
+            raise ContractError("A transcription session makes no responses.", param="type")
         items = None
         if params is not None:
             given = params.model_fields_set

@@ -1,10 +1,13 @@
 """What the caller said, written down: kept with the item, and told to a client that asked for it (contract 3.5)."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-from voice.engines.port import TranscriptDelta, TranscriptDone, TranscriptionEvent
+from voice.engines.port import TokenLogprob, TranscriptDelta, TranscriptDone, TranscriptionEvent, TranscriptSegment
 from voice.errors import EngineError
 from voice.protocol import server_events as wire_events
+from voice.protocol.session_fields import LOGPROBS
 from voice.session.core import Core
 from voice.session.items import AudioPart, Message
 from voice.session.usage import text_tokens, user_audio_tokens
@@ -25,17 +28,23 @@ class Transcripts:
     def receive(self, item_id: str, event: TranscriptionEvent) -> None:
         """Take more of an item's words, or all of them."""
         match event:
-            case TranscriptDelta(delta=delta) if self._is_wanted:
+            case TranscriptDelta(delta=delta, logprobs=logprobs) if self._is_wanted:
                 out = self._core.out
                 out.send(
                     wire_events.ConversationItemInputAudioTranscriptionDelta(
-                        event_id=out.event_id(), item_id=item_id, content_index=0, delta=delta
+                        event_id=out.event_id(),
+                        item_id=item_id,
+                        content_index=0,
+                        delta=delta,
+                        **self._sureness(logprobs),
                     )
                 )
-            case TranscriptDone(transcript=transcript):
+            case TranscriptSegment() if self._is_wanted:
+                self._send_segment(item_id, event)
+            case TranscriptDone(transcript=transcript, logprobs=logprobs):
                 duration_ms = self._keep(item_id, transcript)
                 if self._is_wanted:
-                    self._send(item_id, transcript, duration_ms)
+                    self._send(item_id, transcript, duration_ms, logprobs)
 
     def receive_failure(self, item_id: str, error: EngineError) -> None:
         """The words could not be had; the item stays."""
@@ -52,6 +61,32 @@ class Transcripts:
     def _is_wanted(self) -> bool:
         return self._core.config.audio.input.transcription is not None
 
+    def _sureness(self, logprobs: Sequence[TokenLogprob]) -> dict[str, Any]:
+        """Return the field of log probabilities, for a client that asked for them and an engine that knows them."""
+        if not logprobs or LOGPROBS not in (self._core.config.include or ()):
+            return {}
+        return {
+            "logprobs": [
+                wire_events.LogProb(token=token, logprob=logprob, bytes=list(token.encode()))
+                for token, logprob in logprobs
+            ]
+        }
+
+    def _send_segment(self, item_id: str, segment: TranscriptSegment) -> None:
+        out = self._core.out
+        out.send(
+            wire_events.ConversationItemInputAudioTranscriptionSegment(
+                event_id=out.event_id(),
+                item_id=item_id,
+                content_index=0,
+                id=out.ids.mint("seg"),
+                text=segment.text,
+                speaker=segment.speaker,
+                start=segment.start_s,
+                end=segment.end_s,
+            )
+        )
+
     def _keep(self, item_id: str, transcript: str) -> int:
         """Note the words with the item; return the length of its audio in ms."""
         item = self._core.conversation.get(item_id)
@@ -63,7 +98,7 @@ class Transcripts:
         self._core.conversation.annotate(replace(item, parts=parts))
         return sum(part.duration_ms for part in parts if isinstance(part, AudioPart))
 
-    def _send(self, item_id: str, transcript: str, duration_ms: int) -> None:
+    def _send(self, item_id: str, transcript: str, duration_ms: int, logprobs: Sequence[TokenLogprob]) -> None:
         audio, text = user_audio_tokens(duration_ms), text_tokens(transcript)
         usage = wire_events.TranscriptionUsageTokens(
             total_tokens=audio + text,
@@ -74,6 +109,11 @@ class Transcripts:
         out = self._core.out
         out.send(
             wire_events.ConversationItemInputAudioTranscriptionCompleted(
-                event_id=out.event_id(), item_id=item_id, content_index=0, transcript=transcript, usage=usage
+                event_id=out.event_id(),
+                item_id=item_id,
+                content_index=0,
+                transcript=transcript,
+                usage=usage,
+                **self._sureness(logprobs),
             )
         )

@@ -24,7 +24,7 @@ from voice.audio.frames import CORE_RATE_HZ, AudioFrame
 from voice.engines.port import TranscriptionRequest
 from voice.errors import ContractError
 from voice.protocol import server_events as wire_events
-from voice.protocol.session_fields import SemanticVad, ServerVad
+from voice.protocol.session_fields import LOGPROBS, SemanticVad, ServerVad
 from voice.session.core import Core
 from voice.session.effects import DetectVoice, DropAudio, HearAudio, JudgeTurn, ResetVoice, StartTranscription
 from voice.session.input_buffer import MINIMUM_COMMIT_MS, InputBuffer, to_ms, to_samples
@@ -292,8 +292,21 @@ class Turn:
         if not capabilities.transcribes or (wanted is None and capabilities.hears_audio):
             return
         if isinstance(part, AudioPart):
-            language, prompt = (wanted.language, wanted.prompt) if wanted else (None, None)
-            self._core.out.add(StartTranscription(TranscriptionRequest(item.id, part.pcm, language, prompt)))
+            self._core.out.add(StartTranscription(self._request(item.id, part.pcm)))
+
+    def _request(self, item_id: str, pcm: bytes) -> TranscriptionRequest:
+        config = self._core.config
+        wanted = config.audio.input.transcription
+        if wanted is None:
+            return TranscriptionRequest(item_id, pcm)
+        return TranscriptionRequest(
+            item_id,
+            pcm,
+            wanted.language,
+            wanted.prompt,
+            model=wanted.model,
+            wants_logprobs=LOGPROBS in (config.include or ()),
+        )
 
     def _restart(self, at_sample: int) -> None:
         self._utterance = None

@@ -51,7 +51,6 @@ async def test_a_browser_shows_its_secret_as_a_subprotocol(locked: Any) -> None:
         ({"expires_after": {"anchor": "now"}}, "expires_after.anchor"),
         ({"session": {"type": "realtime", "colour": 1}}, "session.colour"),
         ({"session": {"instructions": "x"}}, "session.type"),
-        ({"session": {"type": "transcription"}}, "session.type"),
         ({"session": {"type": "realtime", "audio": {"output": {"speed": 9}}}}, "session.audio.output.speed"),
         ({"ttl": 1}, "ttl"),
     ],

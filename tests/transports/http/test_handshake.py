@@ -98,9 +98,10 @@ async def test_a_broken_upgrade_gives_its_place_back(service: Any, broken: dict[
     assert service.sessions.active == 0
 
 
-async def test_a_transcription_session_is_refused_in_words(service: Any) -> None:
-    status, error, _ = await refusal(service, "/v1/realtime?intent=transcription")
-    assert (status, error["code"], error["param"]) == (400, "unsupported_intent", "intent")
+async def test_a_transcription_session_is_opened_by_its_intent_and_without_a_model(service: Any) -> None:
+    async with service.client.ws_connect("/v1/realtime?intent=transcription") as socket:
+        await socket.receive()
+    assert [opening.type for opening in service.sessions.openings] == ["transcription"]
     status, error, _ = await refusal(service, "/v1/realtime?intent=transcription&model=gpt-realtime")
     assert (status, error["code"]) == (400, "invalid_model")
     assert error["message"] == "You must not provide a model parameter for transcription sessions"

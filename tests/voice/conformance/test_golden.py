@@ -20,10 +20,6 @@ FILES = sorted((Path(__file__).parents[2] / "data" / "conformance").glob("*.json
 WITHOUT_GOLD = {
     "errors-append-beyond-15-mib",  # the transport refuses it, and it is 20 MB long
     "leg-keys",  # somebody has to press one
-    "transcription-a-transcription-that-fails",
-    "transcription-log-probabilities",
-    "transcription-speakers",
-    "transcription-transcription-session",
 }
 
 NOT_OF_THE_MACHINE = {"response.output_audio.delta"}
