@@ -7,7 +7,8 @@ VoiceError
 │   ├── EngineUnavailable    it cannot be reached or its model is missing; try again or another
 │   │   └── EngineRefused    it refuses this service: a key, a model, a quota; the same again would fail the same way
 │   ├── EngineOverloaded     its queue is full; try again after `retry_after_s`
-│   └── EngineProtocolError  it answered what it must not
+│   ├── EngineProtocolError  it answered what it must not
+│   └── ContextTooLong       the conversation does not fit and may not be cut
 ├── ModelError               an embedded model's files
 │   ├── ModelMissing         not on this machine; `command` fetches it
 │   └── ModelDamaged         the digest differs; `command` fetches it again
@@ -94,6 +95,12 @@ class EngineProtocolError(EngineError):
     """The engine answered something that its port does not allow."""
 
     code = "engine_protocol_error"
+
+
+class ContextTooLong(EngineError):
+    """The conversation has more tokens than the engine takes, and the session does not allow truncation."""
+
+    code = "context_length_exceeded"
 
 
 class ModelError(VoiceError):

@@ -34,6 +34,9 @@ class Capabilities:
     transcribes: bool = True
     speculates: bool = True
     """May be asked before the turn is decided, at no lasting cost; the answer is adopted or dropped unheard."""
+    context_tokens: int = 28_224
+    """Input tokens of a response, instructions and tools included, by the rates of contract §5; what it takes beyond
+    that is truncated by the session (contract 3.7: 32 k of context and 4096 of output)."""
     reports_limits: bool = False
     """Tells by a notice what is left of its rate limits."""
 

@@ -10,7 +10,7 @@ cannot start yet: the caller holds the floor, or a response still runs.
 from dataclasses import dataclass, field, replace
 
 from voice.engines.port import AudioDelta, ResponseEvent, ResponseRequest
-from voice.errors import ContractError, EngineError, EngineProtocolError
+from voice.errors import ContextTooLong, ContractError, EngineError, EngineProtocolError
 from voice.protocol.response_params import ResponseParams
 from voice.session.core import Core
 from voice.session.effects import CancelResponse, FlushAudio, StartResponse
@@ -20,6 +20,7 @@ from voice.session.output import CallOutput
 from voice.session.playout import PlayoutLedger
 from voice.session.response import CancelReason, Response, ResponseShape
 from voice.session.settings import response_shape
+from voice.session.truncation import fitted
 from voice.tooling import ToolResult
 
 MAX_TOOL_ROUNDS = 8
@@ -111,7 +112,10 @@ class Responder:
         self.drop_speculation()
         if self._active is not None or not self._core.capabilities.speculates:
             return
-        request = self._request((*self._core.conversation.items, turn), speculative=True)
+        try:
+            request = self._fit(self._request((*self._core.conversation.items, turn), speculative=True))
+        except ContextTooLong:
+            return  # the turn's end says so, if it comes
         self._speculation = _Speculation(request, self._core.conversation.revision)
         self._core.out.add(StartResponse(request))
 
@@ -127,7 +131,7 @@ class Responder:
         return speculation.revision + 1 == self._core.conversation.revision and speculation.request.settings == settings
 
     def _adopt(self, speculation: _Speculation) -> None:
-        request = replace(speculation.request, items=self._core.conversation.items, speculative=False)
+        request = self._fit(replace(speculation.request, items=self._core.conversation.items, speculative=False))
         self._open(request, response_shape(self._core.config))
         for event in speculation.events:
             self.receive_engine_event(request.response_id, event)
@@ -247,7 +251,20 @@ class Responder:
             say=say,
         )
 
+    def _fit(self, request: ResponseRequest) -> ResponseRequest:
+        """Return the request with the items that fit (contract 3.7). Raises: ContextTooLong."""
+        items = fitted(
+            request.items, request.settings, self._core.config.truncation, self._core.capabilities.context_tokens
+        )
+        return request if items is request.items else replace(request, items=items)
+
     def _start(self, request: ResponseRequest, shape: ResponseShape) -> None:
+        try:
+            request = self._fit(request)
+        except ContextTooLong as error:
+            self._open(request, shape)
+            self.receive_engine_failure(request.response_id, error)
+            return
         self._open(request, shape)
         self._core.out.add(StartResponse(request))
 
