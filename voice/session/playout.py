@@ -1,6 +1,6 @@
 """Where the server plays (WebRTC, SIP): `output_audio_buffer.*`, and truncation at what was heard (contract 4.7).
 
-first audio ─► started ─► ... ─► all drained and response done ─► stopped
+first audio ─► started ─► ... ─► all drained and response done ─► stopped ─► the next one's started
                             └──► flushed ─► cleared, and the item is truncated
 """
 
@@ -19,6 +19,8 @@ class _Playing:
     items: dict[str, None] = field(default_factory=dict)
     """Items that are not drained, in order."""
     is_done: bool = False
+    is_audible: bool = False
+    """`started` was sent."""
 
 
 class PlayoutLedger:
@@ -37,11 +39,9 @@ class PlayoutLedger:
         """Audio of an item is being queued."""
         if not self._core.traits.server_plays:
             return
-        if response_id not in self._responses:
-            self._responses[response_id] = _Playing()
-            out = self._core.out
-            out.send(wire_events.OutputAudioBufferStarted(event_id=out.event_id(), response_id=response_id))
-        self._responses[response_id].items[item_id] = None
+        playing = self._responses.setdefault(response_id, _Playing())
+        playing.items[item_id] = None
+        self._start_next()
 
     def note_done(self, response_id: str) -> None:
         """A response is done: what is queued of it plays out."""
@@ -63,7 +63,8 @@ class PlayoutLedger:
         unheard: list[str] = []
         for response_id, playing in list(self._responses.items()):
             del self._responses[response_id]
-            out.send(wire_events.OutputAudioBufferCleared(event_id=out.event_id(), response_id=response_id))
+            if playing.is_audible:
+                out.send(wire_events.OutputAudioBufferCleared(event_id=out.event_id(), response_id=response_id))
             unheard += [queued for queued in playing.items if queued != item_id]
         for cut_id, cut_ms in ((item_id, played_ms), *((queued, 0) for queued in unheard)):
             item = self._core.conversation.get(cut_id)
@@ -81,6 +82,15 @@ class PlayoutLedger:
             del self._responses[response_id]
             out = self._core.out
             out.send(wire_events.OutputAudioBufferStopped(event_id=out.event_id(), response_id=response_id))
+            self._start_next()
+
+    def _start_next(self) -> None:
+        """What is queued behind another response begins to be heard once that one has stopped (contract 4.2)."""
+        response_id = next(iter(self._responses), None)
+        if response_id is not None and not self._responses[response_id].is_audible:
+            self._responses[response_id].is_audible = True
+            out = self._core.out
+            out.send(wire_events.OutputAudioBufferStarted(event_id=out.event_id(), response_id=response_id))
 
 
 def truncate_item(core: Core, item: Message, played_ms: int) -> None:

@@ -137,3 +137,35 @@ def test_what_was_queued_behind_the_answer_that_was_cut_was_not_heard(make_sessi
     assert [stepper.session.conversation.get(item.id).text for item in (first, second)] == ["", ""]
     cut = [frame["item_id"] for frame in stepper.frames if frame["type"] == "conversation.item.truncated"]
     assert cut == [first.id, second.id]
+
+
+def test_what_is_queued_behind_an_answer_starts_when_that_has_stopped(make_session, types, speech):
+    stepper = make_session(server_plays=True)
+    stepper.send({"type": "response.create"})
+    first = stepper.request().response_id
+    stepper.answer(*speech("One."))
+    first_item = stepper.played[-1].item_id
+    stepper.send({"type": "response.create"})
+    second = stepper.request().response_id
+    effects = stepper.answer(*speech("Two."))
+    assert "output_audio_buffer.started" not in types(effects)
+    effects = stepper.take(stepper.session.receive_drained(first_item))
+    frames = [frame for frame in stepper.frames if frame["type"].startswith("output_audio_buffer.")]
+    assert [(frame["type"].rpartition(".")[2], frame["response_id"]) for frame in frames] == [
+        ("started", first),
+        ("stopped", first),
+        ("started", second),
+    ]
+
+
+def test_what_was_never_heard_is_not_said_to_be_cleared(make_session, speech):
+    stepper = make_session(server_plays=True)
+    for words in ("One.", "Two."):
+        stepper.send({"type": "response.create"})
+        stepper.answer(*speech(words))
+    items = list(dict.fromkeys(effect.item_id for effect in stepper.played))
+    stepper.take(stepper.session.receive_flushed(items[0], 100))
+    frames = [frame for frame in stepper.frames if frame["type"] == "output_audio_buffer.cleared"]
+    assert len(frames) == 1
+    cut = [frame for frame in stepper.frames if frame["type"] == "conversation.item.truncated"]
+    assert [(frame["item_id"], frame["audio_end_ms"]) for frame in cut] == [(items[0], 100), (items[1], 0)]
