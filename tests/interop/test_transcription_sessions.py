@@ -42,10 +42,10 @@ async def test_speech_is_written_down_by_intent(
 async def test_speech_is_written_down_by_a_client_secret(
     cascade: ServiceProcess, say: Callable[[str], Recording]
 ) -> None:
-    client = AsyncOpenAI(api_key="none", base_url=f"{cascade.http_url}/v1")
     heard: Any = {"transcription": {"model": "whisper-1", "language": "en"}, "turn_detection": {"type": "server_vad"}}
     session: Any = {"type": "transcription", "audio": {"input": heard}}
-    secret = await client.realtime.client_secrets.create(session=session)
+    async with AsyncOpenAI(api_key="none", base_url=f"{cascade.http_url}/v1") as client:
+        secret = await client.realtime.client_secrets.create(session=session)
     assert secret.session.type == "transcription"
     headers = {"Authorization": f"Bearer {secret.value}"}
     async with connect(cascade.url, additional_headers=headers) as socket:
