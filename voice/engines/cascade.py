@@ -143,8 +143,9 @@ class CascadeEngine:
     async def _respond(self, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
         slot = Slot(self._session_id, self._slot(request))
         answer = Answer(self._models, slot, request.settings, self._options, lambda: self._ids.mint("call"))
-        prompt = ""
         if request.say is not None:
+            # Not thought of, and yet part of every prompt from here on: a long greeting takes the model a second.
+            prompt = build_prompt(request.settings, request.items, limit_chars=self._options.history_chars)
             events = answer.say(request.say)
         else:
             transcripts = await self._hearing.transcripts(request.items)
@@ -157,7 +158,7 @@ class CascadeEngine:
             events = answer.say(ready) if ready else answer.think(prompt, plan)
         async with aclosing(events):
             async for event in events:
-                if isinstance(event, EngineDone) and prompt and request.in_conversation:
+                if isinstance(event, EngineDone) and request.in_conversation:
                     # What the next prompt begins with; what the model has not seen of it is worked in meanwhile.
                     self._context, self._is_cached = prompt + answer.written + TURN_END, answer.is_cached
                 yield event

@@ -99,6 +99,17 @@ async def test_a_greeting_is_spoken_word_for_word(models: FakeModels) -> None:
     assert models.prompts == []
 
 
+async def test_a_greeting_is_worked_into_the_cache_behind_the_instructions(models: FakeModels) -> None:
+    engine = CascadeEngine(models, "s")
+    await respond(engine, say="Welcome. Who is there?")
+    await asyncio.sleep(0.03)
+    greeted = models.prefilled[-1]
+    assert greeted.endswith("<|im_start|>assistant\nWelcome. Who is there?<|im_end|>\n")
+    await respond(engine, Message("item_0", "assistant", (TextPart("Welcome. Who is there?"),)), written_item("Me"))
+    assert models.prompts[-1].startswith(greeted)
+    await engine.aclose()
+
+
 async def test_the_transcript_is_made_once_for_the_answer_and_the_item(models: FakeModels) -> None:
     engine, pcm = CascadeEngine(models, "s"), loud(800)
     engine.hear("item_1", AudioFrame(pcm[:1000], 24_000))
