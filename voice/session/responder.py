@@ -131,8 +131,17 @@ class Responder:
         return speculation.revision + 1 == self._core.conversation.revision and speculation.request.settings == settings
 
     def _adopt(self, speculation: _Speculation) -> None:
-        request = self._fit(replace(speculation.request, items=self._core.conversation.items, speculative=False))
-        self._open(request, response_shape(self._core.config))
+        request = replace(speculation.request, items=self._core.conversation.items, speculative=False)
+        shape = response_shape(self._core.config)
+        try:
+            request = self._fit(request)
+        except ContextTooLong as error:
+            # The turn grew until its end, or truncation was forbidden after the guess.
+            self._core.out.add(CancelResponse(request.response_id))
+            self._open(request, shape)
+            self.receive_engine_failure(request.response_id, error)
+            return
+        self._open(request, shape)
         for event in speculation.events:
             self.receive_engine_event(request.response_id, event)
 

@@ -8,6 +8,7 @@ import pytest
 from voice.engines.port import Capabilities, EngineSettings
 from voice.errors import ContextTooLong
 from voice.protocol.session_fields import RetentionRatio, TokenLimits
+from voice.session.effects import CancelResponse
 from voice.session.items import AudioPart, Item, Message, TextPart, ToolCall, ToolOutput
 from voice.session.truncation import fitted
 
@@ -117,3 +118,21 @@ def test_a_guess_and_the_answer_made_of_it_see_the_same_items(
     stepper.answer(*speech("Yes."))
     done = [frame for frame in stepper.frames if frame["type"] == "response.done"]
     assert [frame["response"]["status"] for frame in done] == ["completed"]
+
+
+def test_a_turn_that_outgrows_the_context_after_the_guess_fails_its_response_only(
+    make_session: Callable[..., Any], speech: Callable[..., list[Any]]
+) -> None:
+    stepper = make_session(capabilities=Capabilities(context_tokens=8))
+    stepper.send({"type": "session.update", "session": {"type": "realtime", "truncation": "disabled"}})
+    stepper.speak()
+    stepper.fall_silent()  # 8 tokens when the guess is made, 9 with the silence that ends the turn
+    assert stepper.request().speculative
+    assert CancelResponse(stepper.request().response_id) in stepper.effects
+    (done,) = [frame for frame in stepper.frames if frame["type"] == "response.done"]
+    assert done["response"]["status_details"]["error"]["code"] == "context_length_exceeded"
+    stepper.send({"type": "session.update", "session": {"type": "realtime", "truncation": "auto"}})
+    stepper.send({"type": "response.create"})
+    stepper.answer(*speech("Yes."))
+    last = [frame for frame in stepper.frames if frame["type"] == "response.done"][-1]
+    assert last["response"]["status"] == "completed"
