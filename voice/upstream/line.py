@@ -7,7 +7,7 @@ No socket in here: `send` puts an event on its way and returns at once, `receive
 """
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Final
 
@@ -20,25 +20,21 @@ from voice.engines.port import (
     EngineSettings,
     RateLimitLeft,
     RateLimitsReported,
-    ResponseEvent,
     ResponseRequest,
-    TranscriptDelta,
-    TranscriptDone,
     TranscriptionEvent,
 )
 from voice.errors import EngineError, EngineProtocolError, EngineRefused, EngineUnavailable
 from voice.session.items import Item
-from voice.upstream.answer import Answer, failure
+from voice.upstream.answer import failure
+from voice.upstream.answering import Answering
 from voice.upstream.mirror import Mirror
 from voice.upstream.options import UpstreamOptions
 from voice.upstream.words import ANSWERS_FOR, Event, response_create, say_exactly, session_update
+from voice.upstream.written import PREFIX as TRANSCRIPTION
+from voice.upstream.written import WrittenTurns
 
 _log = structlog.get_logger(__name__)
 
-_WAITING_EVENTS: Final = 8192
-"""Of an answer that nobody takes: minutes of speech."""
-
-_REMEMBERED: Final = 32
 _SLICE_BYTES: Final = CORE_RATE_HZ * 2
 """One second: what is appended in one event when a whole turn is handed over."""
 
@@ -46,64 +42,6 @@ _TURN_EVENTS: Final = {
     "input_audio_buffer.speech_started": "audio_start_ms",
     "input_audio_buffer.speech_stopped": "audio_end_ms",
 }
-
-
-class Answering:
-    """An answer under way: filled by the line, emptied by who asked."""
-
-    def __init__(self, *, in_conversation: bool) -> None:
-        self.in_conversation = in_conversation
-        self.upstream_id: str | None = None
-        self.is_over = False
-        """The upstream is through with it."""
-        self._answer = Answer()
-        self._waiting: deque[ResponseEvent | EngineError] = deque()
-        self._arrived: asyncio.Future[None] | None = None
-
-    def receive(self, event: Event) -> None:
-        """Take an event of the upstream's."""
-        try:
-            for each in self._answer.receive(event):
-                self._put(each)
-        except EngineError as error:
-            self._put(error)
-
-    def fail(self, error: EngineError) -> None:
-        """Nothing more will come."""
-        self._put(error)
-
-    async def next(self, timeout_s: float) -> ResponseEvent:
-        """Return the next event. Raises: EngineError as the answer ended; TimeoutError when nothing comes."""
-        if not self._waiting:
-            await self._wait(timeout_s)
-        event = self._waiting.popleft()
-        if isinstance(event, EngineError):
-            raise event
-        return event
-
-    async def _wait(self, timeout_s: float) -> None:
-        """A bare future and a timer: `asyncio.timeout` around an event would cost three times as much, per frame."""
-        loop = asyncio.get_running_loop()
-        arrived = self._arrived = loop.create_future()
-        timer = loop.call_later(timeout_s, _expire, arrived)
-        try:
-            await arrived
-        finally:
-            timer.cancel()
-            self._arrived = None
-
-    def _put(self, event: ResponseEvent | EngineError) -> None:
-        if len(self._waiting) >= _WAITING_EVENTS:
-            self._waiting.clear()
-            event = EngineProtocolError("The upstream's answer has no end.")
-        self._waiting.append(event)
-        if self._arrived is not None and not self._arrived.done():
-            self._arrived.set_result(None)
-
-
-def _expire(arrived: "asyncio.Future[None]") -> None:
-    if not arrived.done():
-        arrived.set_exception(TimeoutError())
 
 
 class Line:
@@ -135,8 +73,7 @@ class Line:
         self._idle.set()
         self._growing: str | None = None
         self._committing: deque[str] = deque()
-        self._names: OrderedDict[str, asyncio.Future[str]] = OrderedDict()
-        self._transcripts: OrderedDict[str, asyncio.Queue[TranscriptionEvent | EngineError]] = OrderedDict()
+        self._written = WrittenTurns()
 
     # --- Out ------------------------------------------------------------------------------------------------------
 
@@ -186,18 +123,14 @@ class Line:
                 self.append(pcm[start : start + _SLICE_BYTES])
         self._growing = None
         self._committing.append(item_id)
-        self._names[item_id] = asyncio.get_running_loop().create_future()
+        self._written.expect(item_id)
         self.mirror.note_speech(item_id)
         self._send({"type": "input_audio_buffer.commit", "event_id": item_id})
 
     def note_turn(self, item_id: str, upstream_id: str) -> None:
         """The upstream found a turn and will commit it by itself."""
         self.mirror.note_speech(item_id, upstream_id)
-        name: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        name.set_result(upstream_id)
-        self._names[item_id] = name
-        while len(self._names) > _REMEMBERED:
-            self._names.popitem(last=False)
+        self._written.name(item_id, upstream_id)
 
     def cut(self, item: Item) -> None:
         """Cut what the upstream spoke; an item that it does not know is told whole when it is next asked."""
@@ -247,26 +180,9 @@ class Line:
         if self.error is not None:
             raise self.error
 
-    async def transcript(self, item_id: str, timeout_s: float) -> AsyncGenerator[TranscriptionEvent, None]:
+    def transcript(self, item_id: str, timeout_s: float) -> AsyncGenerator[TranscriptionEvent, None]:
         """Yield an item's words as the upstream writes them down. Raises: EngineError."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                name = self._names.get(item_id)
-                if name is None:
-                    raise EngineUnavailable("The upstream does not have this turn.")
-                words = self._transcript(await asyncio.shield(name))
-        except TimeoutError:
-            raise EngineUnavailable("The upstream did not take the turn in time.") from None
-        while True:
-            try:
-                event = await asyncio.wait_for(words.get(), timeout_s)
-            except TimeoutError:
-                raise EngineUnavailable("The upstream did not write the turn down in time.") from None
-            if isinstance(event, EngineError):
-                raise event
-            yield event
-            if isinstance(event, TranscriptDone):
-                return
+        return self._written.words(item_id, timeout_s)
 
     # --- In -------------------------------------------------------------------------------------------------------
 
@@ -282,8 +198,8 @@ class Line:
             at_ms, item_id = event.get(_TURN_EVENTS[kind]), event.get("item_id")
             if isinstance(at_ms, int | float) and isinstance(item_id, str):
                 self.on_turn(kind.endswith("started"), int(at_ms * CORE_RATE_HZ / 1000), item_id)
-        elif kind.startswith("conversation.item.input_audio_transcription."):
-            self._receive_transcript(kind, event)
+        elif kind.startswith(TRANSCRIPTION):
+            self._written.receive(kind, event)
         elif kind == "input_audio_buffer.committed":
             self._receive_committed(event)
         elif kind == "rate_limits.updated":
@@ -305,12 +221,7 @@ class Line:
         self._idle.set()
         for answering in (*self._asked.values(), *self._answers.values()):
             answering.fail(error)
-        for name in self._names.values():
-            if not name.done():
-                name.set_exception(error)
-                name.exception()  # nobody has to ask
-        for words in self._transcripts.values():
-            words.put_nowait(error)
+        self._written.lose(error)
 
     def _receive_answer(self, kind: str, event: Event) -> None:
         if kind == "response.created":
@@ -351,24 +262,7 @@ class Line:
         if self._committing and isinstance(item_id, str):
             ours = self._committing.popleft()
             self.mirror.note_speech(ours, item_id)
-            name = self._names.get(ours)
-            if name is not None and not name.done():
-                name.set_result(item_id)
-
-    def _receive_transcript(self, kind: str, event: Event) -> None:
-        words = self._transcript(str(event.get("item_id")))
-        if kind.endswith(".delta") and isinstance(event.get("delta"), str):
-            words.put_nowait(TranscriptDelta(event["delta"]))
-        elif kind.endswith(".completed") and isinstance(event.get("transcript"), str):
-            words.put_nowait(TranscriptDone(event["transcript"]))
-        elif kind.endswith(".failed"):
-            words.put_nowait(EngineError("The upstream could not write the turn down."))
-
-    def _transcript(self, upstream_id: str) -> asyncio.Queue[TranscriptionEvent | EngineError]:
-        words = self._transcripts.setdefault(upstream_id, asyncio.Queue())
-        while len(self._transcripts) > _REMEMBERED:
-            self._transcripts.popitem(last=False)
-        return words
+            self._written.name(ours, item_id)
 
     def _receive_limits(self, event: Event) -> None:
         try:
@@ -393,6 +287,7 @@ class Line:
         elif isinstance(cause, str) and cause in self._committing:
             self._committing.remove(cause)
             self.mirror.forget(cause)
+            self._written.refuse(cause)
         elif code == "session_expired":
             self.lose(EngineUnavailable("The upstream's session is over."))
         elif isinstance(refused := failure(code, message), EngineRefused):

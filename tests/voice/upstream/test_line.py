@@ -19,7 +19,8 @@ from voice.engines.port import (
 )
 from voice.errors import EngineError, EngineUnavailable
 from voice.session.items import Message, TextPart
-from voice.upstream.line import Answering, Line
+from voice.upstream.answering import Answering
+from voice.upstream.line import Line
 from voice.upstream.options import UpstreamOptions
 
 SETTINGS = EngineSettings(instructions="Be brief.")

@@ -1,0 +1,93 @@
+"""The caller's turns as an upstream writes them down: found by our name of a turn, told by the upstream's.
+
+expect(ours) ──► name(ours, theirs) ──► receive(theirs) … ──► words(ours) yields them
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncGenerator
+from typing import Final
+
+from voice.engines.port import TranscriptDelta, TranscriptDone, TranscriptionEvent
+from voice.errors import EngineError, EngineUnavailable
+from voice.upstream.words import Event
+
+PREFIX: Final = "conversation.item.input_audio_transcription."
+_REMEMBERED: Final = 32
+"""Turns; of older ones the words have been asked for or never will be."""
+
+
+class WrittenTurns:
+    """Of one line."""
+
+    def __init__(self) -> None:
+        self._names: OrderedDict[str, asyncio.Future[str]] = OrderedDict()
+        self._words: OrderedDict[str, asyncio.Queue[TranscriptionEvent | EngineError]] = OrderedDict()
+
+    def expect(self, item_id: str) -> None:
+        """A turn of ours is being committed; what the upstream calls it is not known yet."""
+        self._names[item_id] = asyncio.get_running_loop().create_future()
+        while len(self._names) > _REMEMBERED:
+            _fail(self._names.popitem(last=False)[1], EngineUnavailable("The turn was forgotten."))
+
+    def name(self, item_id: str, upstream_id: str) -> None:
+        """The upstream calls it that."""
+        if item_id not in self._names:
+            self.expect(item_id)
+        if not self._names[item_id].done():
+            self._names[item_id].set_result(upstream_id)
+
+    def refuse(self, item_id: str) -> None:
+        """The upstream did not take the turn."""
+        if item_id in self._names:
+            _fail(self._names[item_id], EngineUnavailable("The upstream did not take the turn."))
+
+    def receive(self, kind: str, event: Event) -> None:
+        """Take an event about a turn's words."""
+        words = self._of(str(event.get("item_id")))
+        if kind.endswith(".delta") and isinstance(event.get("delta"), str):
+            words.put_nowait(TranscriptDelta(event["delta"]))
+        elif kind.endswith(".completed") and isinstance(event.get("transcript"), str):
+            words.put_nowait(TranscriptDone(event["transcript"]))
+        elif kind.endswith(".failed"):
+            words.put_nowait(EngineError("The upstream could not write the turn down."))
+
+    def lose(self, error: EngineError) -> None:
+        """Nothing more will come."""
+        for name in self._names.values():
+            _fail(name, error)
+        for words in self._words.values():
+            words.put_nowait(error)
+
+    async def words(self, item_id: str, timeout_s: float) -> AsyncGenerator[TranscriptionEvent, None]:
+        """Yield a turn's words as they come. Raises: EngineError."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                name = self._names.get(item_id)
+                if name is None:
+                    raise EngineUnavailable("The upstream does not have this turn.")
+                words = self._of(await asyncio.shield(name))
+        except TimeoutError:
+            raise EngineUnavailable("The upstream did not take the turn in time.") from None
+        while True:
+            try:
+                event = await asyncio.wait_for(words.get(), timeout_s)
+            except TimeoutError:
+                raise EngineUnavailable("The upstream did not write the turn down in time.") from None
+            if isinstance(event, EngineError):
+                raise event
+            yield event
+            if isinstance(event, TranscriptDone):
+                return
+
+    def _of(self, upstream_id: str) -> asyncio.Queue[TranscriptionEvent | EngineError]:
+        words = self._words.setdefault(upstream_id, asyncio.Queue())
+        while len(self._words) > _REMEMBERED:
+            self._words.popitem(last=False)
+        return words
+
+
+def _fail(name: "asyncio.Future[str]", error: EngineError) -> None:
+    if not name.done():
+        name.set_exception(error)
+        name.exception()  # nobody has to ask
