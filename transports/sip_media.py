@@ -129,7 +129,7 @@ class CallMedia:
                 self._latch.restart((address, agreement.remote_port))
         self._last_heard_s = self._loop.time()
         if self._tick is None:
-            self._tick = self._ground.ticker.add(self._run)
+            self._tick = self._ground.ticker.add(self._run, failed=lambda: self._owner.lost("a fault in our media"))
 
     def _terms(self, agreement: Agreement) -> LegTerms:
         codec = CODECS[agreement.codec.name.lower()]

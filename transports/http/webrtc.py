@@ -67,14 +67,16 @@ class WebRtcCalls:
         await started.wait()
 
     async def _keep(self, started: asyncio.Event) -> None:
+        """Own the calls' tasks, from one signal of the application to another: a TaskGroup needs one task to live in."""
         async with asyncio.TaskGroup() as self._group:
             started.set()
             await asyncio.Event().wait()
 
     async def close_all(self, _: web.Application) -> None:
         """End the calls that draining has left over (signal `on_shutdown`)."""
-        left = tuple(self._open.values())
-        await asyncio.gather(*(transport.aclose(_GOING_AWAY, "The service is stopping.") for transport in left))
+        reason = "The service is stopping."
+        ending = [_apart(transport.aclose(_GOING_AWAY, reason), call_id) for call_id, transport in self._open.items()]
+        await asyncio.gather(*ending)
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait({self._keeper})

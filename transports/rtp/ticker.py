@@ -36,6 +36,8 @@ class Tick:
 
     slot: int
     function: TickFunction
+    failed: Callable[[], None] | None = None
+    """Told that the leg does not tick any more, since its function raised."""
     skipped: int = 0
     """Not yet told to the leg."""
 
@@ -69,17 +71,20 @@ class Ticker:
         """How many tick."""
         return sum(map(len, self._slots))
 
-    def add(self, function: TickFunction, *, behind: Tick | None = None) -> Tick:
+    def add(
+        self, function: TickFunction, *, behind: Tick | None = None, failed: Callable[[], None] | None = None
+    ) -> Tick:
         """Call a function every 20 ms from now on, until `remove`. It must not block, and should not raise.
 
-        `behind` another tick it comes 5 ms later than that: what the one has led to is done when the other runs.
+        One that raises is called no more, and `failed` once: it must end the call, and must not raise. `behind` another
+        tick it comes 5 ms later than that: what the one has led to is done when the other runs.
         """
         if self._timer is None and not self._is_turning:
             self._start_s, self._step = self._loop.time(), 1
             self._schedule()
         # Among equally empty slots the one whose turn comes last: the leg has time to be set up.
         order = sorted(range(SLOTS), key=lambda slot: (len(self._slots[slot]), -((slot - self._step) % SLOTS)))
-        tick = Tick(order[0] if behind is None else (behind.slot + 1) % SLOTS, function)
+        tick = Tick(order[0] if behind is None else (behind.slot + 1) % SLOTS, function, failed)
         self._slots[tick.slot] = [*self._slots[tick.slot], tick]  # a new list: the old one may be being run
         return tick
 
@@ -133,3 +138,5 @@ class Ticker:
                 self.counts.failed_legs += 1
                 log.exception("media.tick_failed")
                 self.remove(tick)
+                if tick.failed is not None:
+                    tick.failed()

@@ -2,6 +2,7 @@
 
     out   kept until the channel opens ─► SCTP ─► peer      over 4 MiB unsent: a slow consumer, given up
     in    peer ─► SCTP ─► 256 messages, 1 MiB ─► session    full: datagrams are dropped, SCTP sends them again later
+                   └─ parts of messages, 1 MiB              a peer that heeds no window: given up
 
 SCTP and DCEP are aiortc's. The client makes the channel; whoever dials out with this package is the client.
 """
@@ -26,12 +27,19 @@ LABEL = "oai-events"
 MAX_UNSENT_BYTES = 4 * 1024 * 1024
 MAX_MESSAGES = 256
 MAX_UNREAD_CHARS = 1024 * 1024
+MAX_OVERDRAWN_BYTES = 64 * 1024
+"""How much more than our window a peer may have sent: probes of a window that is shut, what was under way."""
+MAX_PARTS = 1500
+"""Of messages that are not complete; a window of honest packets has 950. aiortc looks at all for each that comes."""
+MAX_STREAMS = 32
+"""A channel is one; aiortc keeps each that was ever used."""
+
 _STILL_UNDER_WAY = 64
 """Messages, or so many that fill a window of SCTP, which come although no more datagrams are taken."""
 
 
 class Association(RTCSctpTransport):
-    """SCTP that a broken packet does not end."""
+    """SCTP that a broken packet does not end, and that holds no more of unfinished messages than it said it would."""
 
     async def _handle_data(self, data: bytes) -> None:
         """Take a packet (called by the DTLS link)."""
@@ -39,6 +47,17 @@ class Association(RTCSctpTransport):
             await super()._handle_data(data)
         except (ValueError, AssertionError, IndexError, KeyError) as error:  # what aiortc raises on broken chunks
             log.info("broken SCTP packet", error=type(error).__name__)
+        if self._is_abused():
+            log.warning("a peer heeds no window of its data channel")
+            await self.stop()
+
+    def _is_abused(self) -> bool:
+        streams = self._inbound_streams
+        return (
+            self._advertised_rwnd < -MAX_OVERDRAWN_BYTES
+            or len(streams) > MAX_STREAMS
+            or sum(len(stream.reassembly) for stream in streams.values()) > MAX_PARTS
+        )
 
 
 class EventChannel:
@@ -112,14 +131,10 @@ class EventChannel:
             await self._changed.wait()
 
     async def drain(self) -> None:
-        """Return when the peer's SCTP has been given all that is queued. Set a deadline."""
-        channel = self._channel
-        if channel is None or self.is_over or not channel.bufferedAmount:
-            return
-        sent = asyncio.Event()
-        channel.on("bufferedamountlow", sent.set)  # the threshold is 0
-        channel.on("close", sent.set)
-        await sent.wait()
+        """Return when all that is queued is on its way to the peer, once its channel is open. Set a deadline."""
+        while self.unsent_bytes and not self.is_over:
+            self._changed.clear()
+            await self._changed.wait()
 
     def end(self) -> None:
         """Take and give nothing more; `messages` ends. Safe to call twice."""
@@ -146,12 +161,14 @@ class EventChannel:
         self._channel = channel
         channel.on("open", self._open)
         channel.on("message", self._receive)
+        channel.on("bufferedamountlow", self._changed.set)  # the threshold is 0
         channel.on("close", self.end)
 
     def _open(self) -> None:
         early, self._early, self._early_bytes = self._early, deque(), 0
         for text in early:
             self._send_now(text)
+        self._changed.set()
 
     def _receive(self, message: str | bytes) -> None:
         if len(self._unread) < MAX_MESSAGES:

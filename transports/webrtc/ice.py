@@ -11,6 +11,7 @@ with an underscore that are used here are kept to this module.
 
 import asyncio
 import struct
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -106,7 +107,7 @@ class IceAgent(Connection):
     ) -> list[Candidate]:
         """Open the sockets (called by aioice's `gather_candidates`; its idea of addresses is not asked)."""
         protocols: list[StunProtocol] = []
-        for host in self._network.addresses:
+        for host in self._network.addresses(time.monotonic()):
             protocol = StunProtocol(self)
             try:
                 transport = _SocketTransport(self, self._network, host, protocol)

@@ -97,6 +97,8 @@ class Peer:
 
         Raises: DescriptionRefused.
         """
+        if self.media is None:
+            raise DescriptionRefused("This call is not connected yet: its first offer has not been followed up.")
         if self._remote is None or set(remote.fingerprints) != set(self._remote.fingerprints):
             raise DescriptionRefused("The SDP is of another peer than the one of this call: its fingerprint differs.")
         await self._begin_restart(is_controlling=remote.ice_lite)

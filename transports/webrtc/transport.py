@@ -6,6 +6,12 @@ next, 5 ms later: what the session makes of the frame, a barge-in above all, hol
 A peer that vanishes is noticed by a look once a second:
 
     heard ── 1 s ── look ── 1 s ── look ── … silent for `vanished_s` ──► gone: the session ends, its sidebands with it
+
+A data channel has no close codes. What a WebSocket tells by one, an `error` event tells here, as the last event:
+
+    1001 the service stops   `service_stopping`: call again
+    1011 a fault of ours     `server_error`: call again
+    others, or a session whose last event was an `error` anyway (contract 2.6)   nothing more
 """
 
 import asyncio
@@ -19,16 +25,18 @@ from transports.rtp.ticker import Tick, Ticker
 from transports.webrtc.description import RemoteDescription
 from transports.webrtc.errors import ConnectFailed
 from transports.webrtc.peer import Peer
+from transports.webrtc.presence import Presence
 from voice.audio.frames import AudioFrame
+from voice.ids import Ids
 from voice.protocol.client_events import ClientEvent, InvalidEvent
 from voice.protocol.codec import decode_client_event, encode_server_event
-from voice.protocol.server_events import ServerEvent
+from voice.protocol.server_events import ErrorBody, ErrorEvent, ServerEvent
 from voice.session.effects import FinishAudio, PlayAudio
 from voice.transport import Flushed
 
 log = structlog.get_logger(__name__)
 
-_TICKS_PER_LOOK = 50
+_TOLD_CODES = {1001: "service_stopping", 1011: "server_error"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +64,8 @@ class WebRtcTransport:
         self._audio = peer.audio
         self._ticks: tuple[Tick, ...] = ()
         self._is_over = asyncio.Event()
-        self._heard_before = -1
-        self._until_look = _TICKS_PER_LOOK
-        self._silent_looks = 0
+        self._presence = Presence(self._limits.vanished_s)
+        self._last_is_error = False
         self._is_closing = False
         self.end_reason = ""
         """Why the peer is gone, for the log."""
@@ -71,14 +78,14 @@ class WebRtcTransport:
         except TimeoutError as error:
             raise ConnectFailed("ice") from error
         self._peer.on_end(lambda: self._end("the peer closed the connection"))
-        media = self._peer.media
-        assert media is not None
-        hearing = self._ticker.add(self._hear)
-        self._ticks = (hearing, self._ticker.add(self._speak, behind=hearing))
+        hearing = self._ticker.add(self._hear, failed=self._fail)
+        self._ticks = (hearing, self._ticker.add(self._speak, behind=hearing, failed=self._fail))
 
     async def restart(self, remote: RemoteDescription) -> str:
         """Answer an offer by which the peer goes on over other addresses. Raises: DescriptionRefused."""
-        return await self._peer.answer_restart(remote)
+        answer = await self._peer.answer_restart(remote)
+        self._presence.vouch()  # whoever asks for another way is there, silent as the old one may be
+        return answer
 
     async def finish_restart(self, remote: RemoteDescription) -> None:
         """Take the new way when it is found, within `connect_s`; else the old one stays."""
@@ -92,10 +99,10 @@ class WebRtcTransport:
         media = self._peer.media
         assert media is not None
         media.hear(now_s, skipped)
-        self._until_look -= 1
-        if self._until_look <= 0:
-            self._until_look = _TICKS_PER_LOOK
-            self._look()
+        if self._presence.tick(self._peer.heard):
+            self._end("the peer vanished")
+        elif self._peer.channel is not None and self._peer.channel.is_over:
+            self._end("the peer closed the data channel")
 
     def _speak(self, now_s: float, skipped: int) -> None:
         media = self._peer.media
@@ -105,15 +112,9 @@ class WebRtcTransport:
         except SrtpError:
             self._end("our audio could not be protected")
 
-    def _look(self) -> None:
-        """See once a second whether the peer is still there."""
-        heard = self._peer.heard
-        self._silent_looks = self._silent_looks + 1 if heard == self._heard_before else 0
-        self._heard_before = heard
-        if self._silent_looks >= self._limits.vanished_s:
-            self._end("the peer vanished")
-        elif self._peer.channel is not None and self._peer.channel.is_over:
-            self._end("the peer closed the data channel")
+    def _fail(self) -> None:
+        """Without its ticks the call would be mute, deaf and never missed (called by the ticker, which has logged)."""
+        self._end("a fault in our media")
 
     def _end(self, reason: str) -> None:
         self.end_reason = self.end_reason or reason
@@ -138,6 +139,7 @@ class WebRtcTransport:
 
     def send_event(self, event: ServerEvent) -> None:
         """Queue an event for the data channel; a peer that does not take them is given up."""
+        self._last_is_error = isinstance(event, ErrorEvent)
         if self._peer.channel is not None:
             self._peer.channel.send(encode_server_event(event))
 
@@ -162,13 +164,13 @@ class WebRtcTransport:
         return await self._audio.wait_drained()
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
-        """Send the events that wait, say goodbye and free everything. Safe to call twice.
-
-        A data channel has no close codes: `code` and `reason` go to the log alone.
-        """
+        """Send the events that wait, say why and goodbye, and free everything. Safe to call twice."""
         if self._is_closing:
             return
         self._is_closing = True
+        if code in _TOLD_CODES and not self._last_is_error:
+            body = ErrorBody(type="server_error", code=_TOLD_CODES[code], message=reason or "The session has ended.")
+            self.send_event(ErrorEvent(event_id=Ids().mint("event"), error=body))
         for tick in self._ticks:
             self._ticker.remove(tick)
         channel = self._peer.channel

@@ -5,14 +5,16 @@ import io
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 from aiohttp import FormData
+from aiortc.rtcsctptransport import DataChunk, tsn_plus_one
 
 from tests.transports.http.conftest import Service, Start
 from transports.port import Transport
+from transports.rtp.leg import MediaLeg
 from transports.rtp.ticker import Ticker
 from transports.shared import SharedTransport
 from transports.webrtc import description
@@ -26,7 +28,7 @@ from transports.webrtc.transport import WebRtcLimits, WebRtcTransport
 from voice.audio.frames import AudioFrame
 from voice.config_webrtc import IceServerConfig
 from voice.protocol.client_events import InvalidEvent
-from voice.protocol.server_events import SessionCreated
+from voice.protocol.server_events import ErrorBody, ErrorEvent, SessionCreated
 from voice.session.effects import FinishAudio, PlayAudio
 
 CALLS = "/v1/realtime/calls"
@@ -47,6 +49,7 @@ async def call(service: Service, **options: Any) -> AsyncIterator[tuple[Peer, As
     url = f"http://127.0.0.1:{service.port}{CALLS}"
     peer, call_id = await dial(url, network=Network(LOOPBACK), **options)
     assert peer.channel is not None
+    peer.on_end(peer.channel.end)
     try:
         yield peer, peer.channel.messages(), call_id
     finally:
@@ -136,6 +139,64 @@ async def test_a_session_that_ends_closes_the_connection(calls: Service) -> None
         peer.on_end(gone.set)
         async with asyncio.timeout(5):
             await gone.wait()
+
+
+@pytest.mark.parametrize(("code", "told"), [(1001, ["service_stopping"]), (1011, ["server_error"]), (1000, [])])
+async def test_why_a_session_ends_is_told_before_its_channel_closes(calls: Service, code: int, told: list[str]) -> None:
+    async def talk(transport: Transport) -> None:
+        await transport.aclose(code, "Why.")
+
+    calls.sessions.talk = talk
+    async with call(calls) as (_, messages, _), asyncio.timeout(5):
+        events = [json.loads(message) async for message in messages]
+    assert [event["error"]["code"] for event in events] == told
+    assert all(event["error"]["message"] == "Why." for event in events)
+
+
+async def test_an_end_that_an_event_has_told_already_is_not_told_again(calls: Service) -> None:
+    async def talk(transport: Transport) -> None:
+        body = ErrorBody(code="session_expired", message="Your session hit the maximum duration of 60 minutes.")
+        transport.send_event(ErrorEvent(event_id="event_1", error=body))
+        await transport.aclose(1001, body.message)
+
+    calls.sessions.talk = talk
+    async with call(calls) as (_, messages, _), asyncio.timeout(5):
+        events = [json.loads(message) async for message in messages]
+    assert [event["error"]["code"] for event in events] == ["session_expired"]
+
+
+async def test_a_service_that_stops_tells_its_callers(calls: Service) -> None:
+    async with call(calls) as (_, messages, _), asyncio.timeout(5):
+        await next_event(messages)
+        await calls.runner.shutdown()
+        assert (await next_event(messages))["error"]["code"] == "service_stopping"
+    await calls.ended()
+
+
+async def test_a_fault_in_a_call_s_media_ends_it(calls: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down(*_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    async with call(calls) as (_, messages, _):
+        await next_event(messages)
+        monkeypatch.setattr(MediaLeg, "hear", break_down)
+        await calls.ended()
+
+
+async def test_a_peer_that_heeds_no_window_is_given_up(calls: Service) -> None:
+    async with call(calls) as (peer, messages, _):
+        await next_event(messages)
+        channel = peer.channel
+        assert channel is not None
+        association = channel._association
+        with suppress(ConnectionError):  # hung up on
+            for _ in range(100_000):  # pieces of a message that has no end
+                chunk = DataChunk(flags=0)
+                chunk.tsn, chunk.stream_id, chunk.protocol, chunk.user_data = association._local_tsn, 1, 51, b"x"
+                association._local_tsn = tsn_plus_one(association._local_tsn)
+                await association._send_chunk(chunk)
+                await asyncio.sleep(0)
+        await calls.ended()
 
 
 async def test_a_caller_who_vanishes_is_noticed(calls: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,6 +394,15 @@ async def test_a_call_goes_on_over_other_addresses(calls: Service) -> None:
         assert peer.channel is not None
         peer.channel.send('{"type":"input_audio_buffer.clear"}')
         assert (await next_event(messages))["type"] == "input_audio_buffer.cleared"
+
+
+async def test_a_call_that_never_came_about_has_no_addresses_to_change(calls: Service) -> None:
+    async with post(calls, await offer()) as answer:
+        location = answer.headers["Location"]
+    headers = {"Content-Type": "application/sdp"}
+    async with calls.client.patch(location, data=await offer(), headers=headers) as answer:
+        assert answer.status == 400
+        assert "not connected yet" in (await answer.json())["error"]["message"]
 
 
 async def test_nobody_else_takes_a_call_over(calls: Service) -> None:

@@ -108,15 +108,17 @@ def test_a_leg_may_be_added_and_removed_within_a_tick(loop: ClockedLoop, ticker:
 
 def test_a_leg_that_fails_is_dropped_and_the_others_go_on(loop: ClockedLoop, ticker: Ticker) -> None:
     calls: list[int] = []
+    told: list[str] = []
 
     def fail(now_s: float, skipped: int) -> None:
         raise RuntimeError("broken leg")
 
-    ticker.add(fail)
+    ticker.add(fail, failed=lambda: told.append("over"))
     ticker.add(lambda now_s, skipped: calls.append(1))
     with capture_logs() as logs:
         loop.turn_to(100.2001)
     assert len(calls) == 10
+    assert told == ["over"]
     assert [entry["event"] for entry in logs] == ["media.tick_failed"]
     assert (ticker.legs, ticker.counts.failed_legs) == (1, 1)
 
