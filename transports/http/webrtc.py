@@ -67,7 +67,7 @@ class WebRtcCalls:
         await started.wait()
 
     async def _keep(self, started: asyncio.Event) -> None:
-        """Own the calls' tasks, from one signal of the application to another: a TaskGroup needs one task to live in."""
+        """Own the calls' tasks from one signal of the application to the other: a TaskGroup lives in one task."""
         async with asyncio.TaskGroup() as self._group:
             started.set()
             await asyncio.Event().wait()

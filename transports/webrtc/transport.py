@@ -175,7 +175,7 @@ class WebRtcTransport:
             self._ticker.remove(tick)
         channel = self._peer.channel
         try:
-            if channel is not None and not channel.is_over:
+            if channel is not None and self._peer.media is not None:  # else nobody is there to take them
                 async with asyncio.timeout(self._limits.close_s):
                     await channel.drain()
         except TimeoutError:
