@@ -39,6 +39,11 @@ class SharedTransport:
         return self._session is not None and not self._is_over
 
     @property
+    def is_over(self) -> bool:
+        """True once it is being closed."""
+        return self._is_over
+
+    @property
     def sideband_count(self) -> int:
         """How many are joined, or about to be."""
         return self._sideband_count

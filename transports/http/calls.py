@@ -46,7 +46,7 @@ class Calls:
         Raises: ApiError 404, whoever else's it may be.
         """
         call = self._live.get(call_id)
-        if call is None or (joinable and not call.transport.is_joinable):
+        if call is None or call.transport.is_over or (joinable and not call.transport.is_joinable):
             raise call_not_found()
         if call.key_id != key_id and not call.is_anyones:
             raise call_not_found()
