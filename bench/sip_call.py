@@ -122,10 +122,13 @@ def delay_ms(call: Recorded) -> float | None:
 
 
 def stop_ms(call: Recorded) -> float | None:
-    """Return the time from the onset of talking over to the last sound before a silence of 300 ms."""
+    """Return the time from the onset of talking over to the last sound before a silence of 300 ms.
+
+    None where the agent was between two sentences just then, and nothing was there to be stopped.
+    """
     ours, theirs = loud(call.sent), loud(call.heard)
     onset = int(np.flatnonzero(ours)[0])
-    if not theirs[max(0, onset - 60) : onset].any():
+    if not theirs[max(0, onset - 10) : onset].any() or not theirs[onset : onset + 10].any():
         return None
     for at in range(onset, len(theirs) - 30):
         if not theirs[at : at + 30].any():
