@@ -1,8 +1,9 @@
 """Carries a session over one WebSocket (contract 2.4 to 2.7): JSON text both ways, audio in base64."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 
@@ -13,7 +14,7 @@ from transports.wire_audio import AudioDeltas
 from voice.audio.frames import AudioFrame
 from voice.ids import Ids
 from voice.protocol.client_events import ClientEvent, InvalidEvent
-from voice.protocol.codec import decode_client_event, encode_server_event
+from voice.protocol.codec import encode_server_event
 from voice.protocol.server_events import ServerEvent
 from voice.session.effects import FinishAudio, PlayAudio
 
@@ -34,6 +35,8 @@ MAX_REASON_BYTES = 123
 
 _NEVER_DRAIN = 2**62
 
+_Event = TypeVar("_Event")
+
 
 @dataclass(frozen=True, slots=True)
 class WebSocketLimits:
@@ -50,8 +53,11 @@ class WebSocketLimits:
     outbox: OutboxLimits = field(default_factory=OutboxLimits)
 
 
-class WebSocketTransport:
-    """One client on one WebSocket. Implements `voice.transport.Transport`; owns no task."""
+class WebSocketTransport(Generic[_Event]):
+    """One client on one WebSocket, whose text frames `decode` reads; owns no task.
+
+    With `decode_client_event` it implements `voice.transport.Transport`, and is a `ConversationSocket`.
+    """
 
     plays_in_real_time = False
 
@@ -60,7 +66,8 @@ class WebSocketTransport:
         socket: web.WebSocketResponse,
         stream: asyncio.WriteTransport,
         limits: WebSocketLimits,
-        traffic: Traffic | None = None,
+        traffic: Traffic | None,
+        decode: Callable[[str], _Event | InvalidEvent],
     ) -> None:
         """Use `accept`; `stream` is the byte stream under `socket`."""
         self.response = socket
@@ -69,6 +76,7 @@ class WebSocketTransport:
         self._stream = stream
         self._limits = limits
         self._traffic = traffic or Traffic()
+        self._decode = decode
         self._outbox = Outbox(socket, stream, limits.outbox, self._traffic)
         self._deltas = AudioDeltas(Ids())
         self._closing = False
@@ -79,14 +87,16 @@ class WebSocketTransport:
     async def accept(
         cls,
         request: web.Request,
+        decode: Callable[[str], _Event | InvalidEvent],
         *,
         protocol: str | None = None,
         limits: WebSocketLimits | None = None,
         traffic: Traffic | None = None,
-    ) -> "WebSocketTransport":
+    ) -> "WebSocketTransport[_Event]":
         """Answer the upgrade request with 101. The caller must `aclose` what it gets.
 
-        `protocol` is the subprotocol to select. Raises: ConnectionResetError when the client has gone.
+        `decode` never raises; `protocol` is the subprotocol to select. Raises: ConnectionResetError when the client has
+        gone.
         """
         limits = limits or WebSocketLimits()
         socket = web.WebSocketResponse(
@@ -105,14 +115,14 @@ class WebSocketTransport:
         stream = request.transport
         if stream is None:
             raise ConnectionResetError("the client went away during the handshake")
-        return cls(socket, stream, limits, traffic)
+        return cls(socket, stream, limits, traffic, decode)
 
     async def frames(self) -> AsyncIterator[AudioFrame]:
         """End at once: audio comes as `input_audio_buffer.append` among the client events."""
         return
         yield
 
-    async def client_events(self) -> AsyncIterator[ClientEvent]:
+    async def client_events(self) -> AsyncIterator[_Event | InvalidEvent]:
         """Yield what the client sends, in order. Ends when the client is gone or the connection is closed here.
 
         A client that does not read its answers is not read from either, until it does.
@@ -129,7 +139,7 @@ class WebSocketTransport:
                 self._traffic.received_events += 1
                 self._traffic.received_chars += len(text)
                 chars_left -= len(text)
-                yield decode_client_event(text)
+                yield self._decode(text)
             elif message.type is WSMsgType.BINARY:
                 chars_left -= len(message.data)
                 yield _binary_frame()
@@ -205,6 +215,10 @@ class WebSocketTransport:
             if not done:
                 # A closed stream still waits to flush, and a client that never reads would pin its buffer for ever.
                 self._stream.abort()
+
+
+ConversationSocket = WebSocketTransport[ClientEvent]
+"""The socket of a conversation."""
 
 
 def _without_protocols(request: web.Request) -> web.Request:

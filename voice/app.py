@@ -162,6 +162,7 @@ class _Builder:
             webrtc=settings_of(self._config.webrtc) if self._config.webrtc.enabled else None,
             calls=calls,
             console=self._console(),
+            translations=sessions,
         )
 
         async def close_pool(_: web.Application) -> None:
@@ -189,8 +190,9 @@ class _Builder:
         agents = [(agent_of(name, agent), self._tools[name]) for name, agent in self._config.agents.items()]
         aliases = [(Agent(name, engine, bare=True), none) for name, engine in self._config.aliases.items()]
         return {
-            agent.name: AgentRuntime(agent, engines[agent.engine].make, tools, engines[agent.engine].problem)
+            agent.name: AgentRuntime(agent, source.make, tools, source.problem, source.make_translator)
             for agent, tools in (*agents, *aliases)
+            for source in (engines[agent.engine],)
         }
 
     def _load_tools(self, name: str, agent: AgentConfig) -> Dispatcher:

@@ -15,6 +15,8 @@ from voice.engines.remote_cascade import RemoteCascadeEngine
 from voice.engines.resilient import Incident, Patience, ResilientEngine, Standby
 from voice.engines.script import Script
 from voice.engines.scripted import ScriptedEngine
+from voice.engines.scripted_translator import ScriptedTranslator
+from voice.engines.translator import Translator
 from voice.engines.upstream import UpstreamEngine
 from voice.prices import CostBook
 from voice.remote.api import Api, Pool, Server
@@ -37,6 +39,8 @@ class EngineSource:
     """Takes the session's id. Raises: EngineUnavailable."""
     problem: Callable[[], str | None] = lambda: None
     """Why it would raise now."""
+    make_translator: Callable[[str], Translator] | None = None
+    """Takes the session's id; None: this engine does not translate."""
 
 
 class EngineSources:
@@ -75,8 +79,12 @@ class EngineSources:
         if isinstance(config, UpstreamConfig):
             raise TypeError("an upstream is made for a session")
         if isinstance(config, ScriptedConfig):
-            script = self._scripts.get(name)
-            return EngineSource(lambda _session_id: ScriptedEngine(script))
+            script = self._scripts.get(name, Script())
+            spoken = script.translation
+            return EngineSource(
+                lambda _session_id: ScriptedEngine(script),
+                make_translator=(lambda _session_id: ScriptedTranslator(spoken)) if spoken is not None else None,
+            )
         return self._cascade(config)
 
     def _resilient(self, name: str, config: UpstreamConfig) -> Callable[[str], Engine]:

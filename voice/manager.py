@@ -4,34 +4,35 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
 from voice.activity import ActivityService
 from voice.agent import Agent
+from voice.beginnings import conversation_config, transcription_config
 from voice.engines.port import Engine, EngineSettings
+from voice.engines.translator import Translator
 from voice.errors import CapacityError, ContractError, EngineError, EngineUnavailable, KeyLimitReached
 from voice.ids import Ids
 from voice.metrics import Metrics, SessionMeter
 from voice.prices import CostBook, CostMeter, PriceList
 from voice.protocol import server_events as wire_events
 from voice.protocol.client_events import ClientEvent
-from voice.protocol.session_config import AudioConfig, AudioInput, AudioOutput, SessionConfig, SessionUpdateBody
-from voice.protocol.session_fields import SemanticVad, ServerVad, TranscriptionConfig
+from voice.protocol.session_config import SessionConfig, SessionUpdateBody
+from voice.protocol.translation import TRANSLATION_MODEL, TranslationConfig, TranslationOpening, translated_anew
 from voice.runner import Runner
-from voice.session.configuration import listening_only, reconfigured
+from voice.session.configuration import reconfigured
 from voice.session.core import SessionTraits
 from voice.session.session import Session
 from voice.session.settings import engine_settings
+from voice.session.translation import TranslationSession, check_language
 from voice.tooling import RemoteTools, ServiceTools
+from voice.translation_runner import TranslationRunner, TranslationTransport
 from voice.transport import Transport
 from voice.turn_judge import TurnJudge
 
 _log = structlog.get_logger(__name__)
-
-TRANSCRIPTION_MODEL = "gpt-4o-mini-transcribe"
-"""What a transcription session names until its client names another: whatever writes here is the engine's."""
 
 GOING_AWAY = 1001
 INTERNAL_ERROR = 1011
@@ -49,6 +50,8 @@ class AgentRuntime:
     tools: ServiceTools
     problem: Callable[[], str | None] = lambda: None
     """Why a caller would not be served now, in a sentence with its remedy; None when all is well."""
+    make_translator: Callable[[str], Translator] | None = None
+    """Takes the session's id; None: this engine does not translate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ class SessionManager:
         self._mcp = mcp
         self._judge = judge
         self._costs = costs or CostBook(PriceList({}))
-        self._places: set[Place] = set()
+        self._places: set[_Admitted] = set()
         self._is_draining = False
         self._is_empty = asyncio.Event()
         self._is_empty.set()
@@ -151,15 +154,34 @@ class SessionManager:
         """Return what a session with `agent` begins with when `opening` configures it. Raises: ContractError."""
         return self._opened(agent, f"sess_{Ids().stem}", 0, opening).to_wire()
 
+    def resolve_translator(self, model: str | None) -> Agent:
+        """Return who translates. The contract's own model name means whoever answers, where nobody is called so.
+
+        Raises: ContractError for a name that nobody has, or where its engine does not translate.
+        """
+        known = model if model != TRANSLATION_MODEL or model in self._agents else None
+        runtime = self.runtime(known)
+        if runtime.make_translator is None:
+            message = f"The engine behind '{model or runtime.agent.name}' does not translate speech."
+            raise ContractError(message, code="unsupported_model", param="model")
+        return runtime.agent
+
+    def preview_translation(self, agent: Agent, opening: TranslationOpening) -> dict[str, Any]:
+        """Return what a translation session with `agent` begins with. Raises: ContractError."""
+        make, session_id = self._agents[agent.name].make_translator, f"sess_{Ids().stem}"
+        config = translated_anew(TranslationConfig(id=session_id, model=opening.model, expires_at=0), opening)
+        check_language(config.audio.output.language, make(session_id).languages if make is not None else None)
+        return config.to_wire()
+
     def _opened(
         self, agent: Agent, session_id: str, expires_at: int, opening: SessionUpdateBody | None
     ) -> SessionConfig:
         judges = self._judge is not None
-        config = _config(agent, session_id, expires_at, serves_semantic_vad=judges)
+        config = conversation_config(agent, session_id, expires_at, serves_semantic_vad=judges)
         if opening is None:
             return config
         if opening.type == "transcription":
-            config = _transcription_config(session_id, expires_at)
+            config = transcription_config(session_id, expires_at)
         return reconfigured(
             config, opening, voice_is_fixed=False, serves_mcp=self._mcp is not None, serves_semantic_vad=judges
         )
@@ -169,6 +191,28 @@ class SessionManager:
 
         Raises: CapacityError, KeyLimitReached among it; EngineUnavailable.
         """
+        runtime = self._agents[agent.name]
+        self._check_room(runtime, key_id)
+        place = Place(self, runtime, key_id, opening)
+        self._take(place)
+        return place
+
+    def admit_translation(
+        self, agent: Agent, opening: TranslationOpening, *, key_id: str | None = None
+    ) -> "TranslationPlace":
+        """Reserve a place for a translation session; as `admit`, and it counts like any other.
+
+        Raises: as `admit`; ContractError for a configuration that the translator refuses.
+        """
+        runtime = self._agents[agent.name]
+        self.preview_translation(agent, opening)
+        self._check_room(runtime, key_id)
+        place = TranslationPlace(self, runtime, key_id, opening)
+        self._take(place)
+        return place
+
+    def _check_room(self, runtime: AgentRuntime, key_id: str | None) -> None:
+        """Raises: CapacityError, KeyLimitReached among it; EngineUnavailable."""
         if self._is_draining:
             raise CapacityError("The service is stopping; connect again in a moment.", retry_after_s=5.0)
         if len(self._places) >= self._limits.max_sessions:
@@ -176,15 +220,14 @@ class SessionManager:
                 f"All {self._limits.max_sessions} sessions of this service are taken.", retry_after_s=5.0
             )
         self._check_key(key_id)
-        runtime = self._agents[agent.name]
         problem = runtime.problem()
         if problem is not None:
             raise EngineUnavailable(problem)
-        place = Place(self, runtime, key_id, opening)
+
+    def _take(self, place: "_Admitted") -> None:
         self._places.add(place)
         self._is_empty.clear()
         self._metrics.sessions.set(len(self._places))
-        return place
 
     def _check_key(self, key_id: str | None) -> None:
         allowed = self._limits.max_sessions_per_key
@@ -209,7 +252,7 @@ class SessionManager:
         for model, dollars in cost.by_model.items():
             self._metrics.cost_usd.labels(model).inc(float(dollars))
 
-    def _leave(self, place: "Place", how: str) -> None:
+    def _leave(self, place: "_Admitted", how: str) -> None:
         if place in self._places:
             self._places.discard(place)
             self._metrics.sessions.set(len(self._places))
@@ -218,17 +261,22 @@ class SessionManager:
                 self._is_empty.set()
 
 
-class Place:
-    """One admitted session."""
+class _Running(Protocol):
+    """A runner, of whichever kind of session."""
 
-    def __init__(
-        self, manager: SessionManager, runtime: AgentRuntime, key_id: str | None, opening: SessionUpdateBody | None
-    ) -> None:
+    async def run(self) -> None: ...
+
+    def stop(self, code: int = 1000, reason: str = "") -> None: ...
+
+
+class _Admitted:
+    """What a place is, whatever is held in it."""
+
+    def __init__(self, manager: SessionManager, runtime: AgentRuntime, key_id: str | None) -> None:
         self._manager = manager
         self._runtime = runtime
         self.key_id = key_id
-        self._opening = opening
-        self._runner: Runner | None = None
+        self._runner: _Running | None = None
         self._stopped: tuple[int, str] | None = None
         self._ids = Ids()
         self.session_id = f"sess_{self._ids.stem}"
@@ -241,16 +289,11 @@ class Place:
         else:
             self.release()
 
-    async def receive(self, event: ClientEvent) -> None:
-        """Take an event of a sideband (contract 2.1); dropped where no session runs."""
-        if self._runner is not None:
-            await self._runner.receive(event)
-
     def release(self) -> None:
         """Give the place back unused."""
         self._manager._leave(self, "unused")
 
-    async def run(self, transport: Transport) -> None:
+    async def _hold(self, transport: Transport | TranslationTransport, make_runner: Callable[[], _Running]) -> None:
         """Run the session to its end; the transport is closed then. An error ends this session only."""
         if self._stopped is not None:
             await transport.aclose(*self._stopped)
@@ -259,7 +302,7 @@ class Place:
         how, started_s = "failed", time.monotonic()
         cost = self._manager._costs.open(self.session_id)
         try:
-            self._runner = self._make_runner(transport)
+            self._runner = make_runner()
             log.info("session started")
             await self._runner.run()
             how = "ended"
@@ -274,10 +317,58 @@ class Place:
             self._manager._note_cost(self.session_id, cost)
             log.info("session ended", how=how, duration_s=round(time.monotonic() - started_s, 1), **cost.summary())
 
-    async def _refuse(self, transport: Transport, error: EngineError) -> None:
+    async def _refuse(self, transport: Transport | TranslationTransport, error: EngineError) -> None:
         body = wire_events.ErrorBody(type="server_error", code=error.code, message=error.message)
         transport.send_event(wire_events.ErrorEvent(event_id=self._ids.mint("event"), error=body))
         await transport.aclose(TRY_AGAIN_LATER, error.message[:100])
+
+
+class TranslationPlace(_Admitted):
+    """One admitted translation session."""
+
+    def __init__(
+        self, manager: SessionManager, runtime: AgentRuntime, key_id: str | None, opening: TranslationOpening
+    ) -> None:
+        super().__init__(manager, runtime, key_id)
+        self._opening = opening
+
+    async def run(self, transport: TranslationTransport) -> None:
+        """Run the session to its end; the transport is closed then. An error ends this session only."""
+        await self._hold(transport, lambda: self._make_runner(transport))
+
+    def _make_runner(self, transport: TranslationTransport) -> TranslationRunner:
+        make, max_duration_s = self._runtime.make_translator, self._manager._limits.max_duration_s
+        if make is None:
+            raise EngineUnavailable("The engine behind this model does not translate speech.")
+        translator = make(self.session_id)
+        expires_at = int(time.time() + max_duration_s)
+        config = TranslationConfig(id=self.session_id, model=self._opening.model, expires_at=expires_at)
+        session = TranslationSession(
+            translated_anew(config, self._opening),
+            self._ids,
+            languages=translator.languages,
+            max_duration_s=max_duration_s,
+        )
+        return TranslationRunner(session, translator, transport)
+
+
+class Place(_Admitted):
+    """One admitted conversation or transcription."""
+
+    def __init__(
+        self, manager: SessionManager, runtime: AgentRuntime, key_id: str | None, opening: SessionUpdateBody | None
+    ) -> None:
+        super().__init__(manager, runtime, key_id)
+        self._opening = opening
+
+    async def run(self, transport: Transport) -> None:
+        """Run the session to its end; the transport is closed then. An error ends this session only."""
+        await self._hold(transport, lambda: self._make_runner(transport))
+
+    async def receive(self, event: ClientEvent) -> None:
+        """Take an event of a sideband (contract 2.1); dropped where no session runs."""
+        if isinstance(self._runner, Runner):
+            await self._runner.receive(event)
 
     def _make_runner(self, transport: Transport) -> Runner:
         agent, limits, mcp = self._runtime.agent, self._manager._limits, self._manager._mcp
@@ -311,33 +402,3 @@ class Place:
             remote=mcp.open(self.session_id) if mcp is not None else None,
             judge=self._manager._judge,
         )
-
-
-def _transcription_config(session_id: str, expires_at: int) -> SessionConfig:
-    """Return the configuration that a transcription session begins with: nobody's instructions, and words wanted."""
-    heard = AudioInput(transcription=TranscriptionConfig(model=TRANSCRIPTION_MODEL))
-    config = SessionConfig(
-        id=session_id, model="", expires_at=expires_at, type="transcription", audio=AudioConfig(input=heard)
-    )
-    return listening_only(config)
-
-
-def _config(agent: Agent, session_id: str, expires_at: int, *, serves_semantic_vad: bool) -> SessionConfig:
-    """Return the configuration that a session of this agent begins with."""
-    given = agent.turn_detection or {}
-    detection: ServerVad | SemanticVad
-    if given.get("type") != "semantic_vad":
-        detection = ServerVad(**given)
-    elif serves_semantic_vad:
-        detection = SemanticVad(**given)
-    else:  # better served by silence than not at all
-        detection = ServerVad(
-            **{name: given[name] for name in ("create_response", "interrupt_response") if name in given}
-        )
-    return SessionConfig(
-        id=session_id,
-        model=agent.name,
-        expires_at=expires_at,
-        instructions=agent.instructions,
-        audio=AudioConfig(input=AudioInput(turn_detection=detection), output=AudioOutput(voice=agent.voice)),
-    )

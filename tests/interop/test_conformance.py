@@ -24,11 +24,6 @@ LIMIT_S = 120
 ONLY_A_PHONE = {"keys"}
 """Flows that nothing else shows."""
 
-NOT_SERVED_YET = {
-    "translation session",
-    "POST /realtime/translations/client_secrets",
-}
-
 
 def failures(report: dict[str, Any]) -> list[tuple[str, str]]:
     return [(flow["name"], flow["reason"]) for flow in report["flows"] if flow["outcome"] == "failed"]
@@ -51,7 +46,7 @@ def report(transcripts: Path) -> dict[str, Any]:
 
 def test_this_service_conforms(report: dict[str, Any]) -> None:
     outcomes = {flow["name"]: flow["outcome"] for flow in report["flows"]}
-    assert {name for name, outcome in outcomes.items() if outcome != "held"} <= ONLY_A_PHONE | NOT_SERVED_YET
+    assert {name for name, outcome in outcomes.items() if outcome != "held"} <= ONLY_A_PHONE
     assert [event["type"] for event in report["client_events"] if event["outcome"] != "held"] == []
     missing = {event["type"] for event in report["server_events"] if event["outcome"] != "held"}
     assert missing <= LEGACY | {"input_audio_buffer.dtmf_event_received"}

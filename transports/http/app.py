@@ -4,6 +4,7 @@
 |---|---|---|
 | GET /v1/realtime           | yes | the upgrade to a session (`realtime.py`) |
 | POST /v1/realtime/client_secrets | yes | a secret that opens sessions (`client_secrets.py`) |
+| GET /v1/realtime/translations | yes | the upgrade to a translation; its client secrets beside it (`translations.py`) |
 | POST /v1/realtime/calls    | yes | an SDP answer; a session over WebRTC (`webrtc.py`) |
 | POST /v1/realtime          | yes | the same, under its old name |
 | PATCH /v1/realtime/calls/{id} | yes | an SDP answer; the call goes on over other addresses (ICE restart) |
@@ -37,14 +38,15 @@ from transports.http.cors import add_cors_headers, preflight
 from transports.http.metrics import TrafficCollector, exposition
 from transports.http.middleware import add_headers, guard
 from transports.http.realtime import Realtime
-from transports.http.sessions import Sessions
+from transports.http.sessions import Sessions, TranslationSessions
+from transports.http.translations import Translations
 from transports.http.webrtc import WebRtcCalls
 from transports.outbox import Traffic
 from transports.phone_metrics import MediaCollector
 from transports.rtp.quality import MediaTraffic
 from transports.webrtc.settings import WebRtcSettings
 from transports.websocket import WebSocketLimits
-from voice.protocol.client_secrets import decode_secret_request
+from voice.protocol.client_secrets import SecretRequest, decode_secret_request
 from voice.rest.service import SingleRequests
 
 OWNER = "realtime-voice-agent"
@@ -68,19 +70,21 @@ def build_app(
     webrtc: WebRtcSettings | None = None,
     calls: Calls | None = None,
     console: ConsoleSettings | None = None,
+    translations: TranslationSessions | None = None,
 ) -> web.Application:
     """Return the application; whoever runs it drains `sessions` first and then cleans the application up.
 
     `registry` is what `/metrics` shows, with the traffic of the WebSockets added to it. With an empty `keys` everyone
     on this machine is let in: bind loopback only then. `single_requests` serves what is asked outside sessions; without
     `webrtc` no calls are made. Sidebands find sessions in `calls`, those of other transports too.
-    Without `console` there is no page at `/`.
+    Without `console` there is no page at `/`, without `translations` nothing is translated.
     """
     traffic = Traffic()
     registry = registry or CollectorRegistry()
     registry.register(TrafficCollector(traffic))
     secrets, calls = ClientSecrets(), calls or Calls()
-    realtime = Realtime(sessions, keys, limits or WebSocketLimits(), traffic, secrets, calls)
+    limits = limits or WebSocketLimits()
+    realtime = Realtime(sessions, keys, limits, traffic, secrets, calls)
     readers = _page_keys(keys, console)
     service = _Service(sessions, readers, registry)
     control = _Control(sessions, keys, secrets, webrtc)
@@ -100,6 +104,8 @@ def build_app(
             web.get("/metrics", service.metrics),
         ]
     )
+    if translations is not None:
+        _add_translations(app, Translations(translations, keys, secrets, limits, traffic))
     if webrtc is not None:
         media = MediaTraffic()
         registry.register(MediaCollector("webrtc", media))
@@ -109,6 +115,11 @@ def build_app(
     if single_requests is not None:
         app.add_routes(_single_request_routes(single_requests, keys))
     return app
+
+
+def _add_translations(app: web.Application, translations: Translations) -> None:
+    app.on_shutdown.append(translations.close_all)
+    app.add_routes(translations.routes())
 
 
 def _add_webrtc(app: web.Application, calls: WebRtcCalls) -> None:
@@ -157,7 +168,7 @@ class _Control:
         """Make a client secret (contract 1.2)."""
         key_id = authenticate(request, self._keys)
         body = await request.read()
-        asked = decode_secret_request(body)
+        asked = decode_secret_request(body, SecretRequest)
         agent = self._sessions.resolve(asked.session.model)
         session = self._sessions.preview(agent, asked.session)
         value, secret = self._secrets.mint(

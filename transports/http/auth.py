@@ -9,6 +9,8 @@ from aiohttp import hdrs, web
 
 from transports.http.client_secrets import PREFIX, ClientSecret, ClientSecrets
 from transports.http.errors import ApiError
+from voice.protocol.session_config import SessionUpdateBody
+from voice.protocol.translation import TranslationOpening
 
 KEY_PROTOCOL = "openai-insecure-api-key"
 """The subprotocol `openai-insecure-api-key.<key>` carries a key, since a browser's WebSocket can set no header."""
@@ -62,6 +64,30 @@ class Caller:
     """None where no key is required."""
     secret: ClientSecret | None = None
     """The client secret that was shown instead of the key that made it."""
+
+    @property
+    def opening(self) -> SessionUpdateBody | None:
+        """What the secret begins a conversation or a transcription with; None without a secret.
+
+        Raises: ApiError 400 where it is for translations.
+        """
+        held = self.secret.session if self.secret is not None else None
+        if isinstance(held, TranslationOpening):
+            message = "This client secret opens translation sessions: connect to /v1/realtime/translations with it."
+            raise ApiError(400, message, code="invalid_value")
+        return held
+
+    @property
+    def translation(self) -> TranslationOpening | None:
+        """What the secret begins a translation with; None without a secret. Raises: ApiError 400 for another kind."""
+        held = self.secret.session if self.secret is not None else None
+        if isinstance(held, SessionUpdateBody):
+            message = (
+                f"This client secret opens {held.type} sessions: make one for translations by "
+                "POST /v1/realtime/translations/client_secrets."
+            )
+            raise ApiError(400, message, code="invalid_value")
+        return held
 
 
 def identify_caller(request: web.Request, keys: KeyRing, secrets: ClientSecrets) -> Caller:

@@ -14,6 +14,7 @@ from typing import Final
 from transports.http.errors import ApiError
 from transports.http.middleware import retry_after
 from voice.protocol.session_config import SessionUpdateBody
+from voice.protocol.translation import TranslationOpening
 
 PREFIX: Final = "ek_"
 
@@ -27,6 +28,9 @@ KEY_SHARE: Final = 8
 Without keys all callers are one, and have it all.
 """
 
+SecretSession = SessionUpdateBody | TranslationOpening
+"""What a secret may hold, and by that of which kind its sessions are."""
+
 REMEMBERED_S: Final = 3600
 """How long an expired secret is still told from one that never was."""
 
@@ -37,7 +41,7 @@ class ClientSecret:
 
     key_id: str | None
     """Who made it: sessions opened with it count as this key's."""
-    session: SessionUpdateBody = field(repr=False)
+    session: SecretSession = field(repr=False)
     """What its sessions begin with; it may hold the authorization of an MCP server."""
     expires_at: int
     """Unix seconds."""
@@ -59,7 +63,7 @@ class ClientSecrets:
         self._clock = clock
 
     def mint(
-        self, session: SessionUpdateBody, *, key_id: str | None, lifetime_s: int, size_bytes: int
+        self, session: SecretSession, *, key_id: str | None, lifetime_s: int, size_bytes: int
     ) -> tuple[str, ClientSecret]:
         """Return a new secret and what is kept of it. Raises: ApiError 429: too many live, in all or of that key."""
         now_s = self._clock()

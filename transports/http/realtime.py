@@ -8,25 +8,24 @@ import asyncio
 from dataclasses import dataclass, field
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from transports.http.auth import Caller, KeyRing, identify_caller, offered_protocols
 from transports.http.calls import Call, Calls, call_not_found
 from transports.http.client_secrets import ClientSecrets
 from transports.http.errors import ApiError
+from transports.http.handshake import chosen_protocol, require_upgrade
 from transports.http.middleware import CALL_ID, REQUEST_ID, client_request_id
 from transports.http.sessions import Place, Sessions
 from transports.outbox import Traffic
 from transports.shared import SharedTransport
-from transports.websocket import WebSocketLimits, WebSocketTransport
+from transports.websocket import ConversationSocket, WebSocketLimits, WebSocketTransport
 from voice.ids import Ids
+from voice.protocol.codec import decode_client_event
 from voice.protocol.server_events import ErrorBody, ErrorEvent
 from voice.protocol.session_config import SessionUpdateBody
 
 log = structlog.get_logger(__name__)
-
-PROTOCOL = "realtime"
-"""The one subprotocol that is ever selected: never the one that holds the key (contract 2.2)."""
 
 BETA_PROTOCOL = "openai-beta.realtime-v1"
 
@@ -49,7 +48,7 @@ class Realtime:
     traffic: Traffic
     secrets: ClientSecrets = field(default_factory=ClientSecrets)
     calls: Calls = field(default_factory=Calls)
-    _open: set[WebSocketTransport] = field(default_factory=set)
+    _open: set[ConversationSocket] = field(default_factory=set)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Check, take a place, upgrade, and hold the session until it ends."""
@@ -80,7 +79,7 @@ class Realtime:
         return transport.response
 
     async def _hold(
-        self, place: Place, transport: WebSocketTransport, call_id: str, key_id: str | None, agent: str
+        self, place: Place, transport: ConversationSocket, call_id: str, key_id: str | None, agent: str
     ) -> None:
         shared = SharedTransport(transport, place.receive)
         self._open.add(transport)
@@ -117,10 +116,11 @@ class Realtime:
         goodbyes = (transport.aclose(GOING_AWAY, "The service is stopping.") for transport in tuple(self._open))
         await asyncio.gather(*goodbyes)  # at once: each may take its whole `close_s`
 
-    async def _accept(self, request: web.Request) -> WebSocketTransport:
-        """Upgrade. A client that offers subprotocols gets `realtime`, whatever it offers; without any, none."""
-        protocol = PROTOCOL if offered_protocols(request) else None
-        return await WebSocketTransport.accept(request, protocol=protocol, limits=self.limits, traffic=self.traffic)
+    async def _accept(self, request: web.Request) -> ConversationSocket:
+        """Upgrade."""
+        return await WebSocketTransport.accept(
+            request, decode_client_event, protocol=chosen_protocol(request), limits=self.limits, traffic=self.traffic
+        )
 
     async def _refuse_beta(self, request: web.Request) -> web.StreamResponse:
         """Accept the socket only to say why not: so the GA service does, and old clients show it (contract 2.6)."""
@@ -146,13 +146,7 @@ def _check_request(request: web.Request) -> None:
 
     Raises: ApiError.
     """
-    if request.headers.get(hdrs.UPGRADE, "").strip().lower() != "websocket":
-        raise ApiError(
-            426,
-            "This URL speaks WebSocket: connect to it with a Realtime client.",
-            code="upgrade_required",
-            headers={hdrs.UPGRADE: "websocket", hdrs.CONNECTION: "Upgrade"},
-        )
+    require_upgrade(request)
     if _wants_transcription(request) and "call_id" not in request.query and "model" in request.query:
         message = "You must not provide a model parameter for transcription sessions"
         raise ApiError(400, message, code="invalid_model", param="model")
@@ -167,7 +161,7 @@ def _opening(request: web.Request, caller: Caller) -> SessionUpdateBody | None:
 
     Raises: ApiError 400 where the secret is for the other kind.
     """
-    bound = caller.secret.session if caller.secret is not None else None
+    bound = caller.opening
     if not _wants_transcription(request):
         return bound
     if bound is not None and bound.type != "transcription":

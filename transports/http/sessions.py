@@ -7,6 +7,8 @@ from transports.port import Transport
 from voice.agent import Agent
 from voice.protocol.client_events import ClientEvent
 from voice.protocol.session_config import SessionUpdateBody
+from voice.protocol.translation import TranslationOpening
+from voice.translation_runner import TranslationTransport
 
 
 class Place(Protocol):
@@ -66,4 +68,34 @@ class Sessions(Protocol):
         Raises: CapacityError when all are taken or the service is stopping, EngineUnavailable when that agent's
         engine is not there; another's may be.
         """
+        ...
+
+
+class TranslationPlace(Protocol):
+    """A place for one translation session, taken. It must be run or released."""
+
+    async def run(self, transport: TranslationTransport) -> None:
+        """Hold the session over `transport`; return when it has ended and the transport is closed."""
+        ...
+
+    def release(self) -> None:
+        """Give the place back without a session."""
+        ...
+
+
+class TranslationSessions(Protocol):
+    """The translation sessions of this process: `voice.manager.SessionManager` again."""
+
+    def resolve_translator(self, model: str | None) -> Agent:
+        """Return who translates for `?model=`. Raises: ContractError where nobody of that name does."""
+        ...
+
+    def preview_translation(self, agent: Agent, opening: TranslationOpening) -> dict[str, Any]:
+        """Return the `session` that one with `agent` would begin with. Raises: ContractError."""
+        ...
+
+    def admit_translation(
+        self, agent: Agent, opening: TranslationOpening, *, key_id: str | None = None
+    ) -> TranslationPlace:
+        """Take a place. Raises: as `Sessions.admit`, and ContractError for what a session would refuse."""
         ...

@@ -88,7 +88,7 @@ class WebRtcCalls:
         caller = identify_caller(request, self.keys, self.secrets)
         sdp, opening = await _read_body(request)
         offer = _read_offer(sdp)
-        opening = combine(caller.secret.session if caller.secret is not None else None, opening)
+        opening = combine(caller.opening, opening)
         agent = self.sessions.resolve((opening.model if opening is not None else None) or request.query.get("model"))
         if opening is not None:
             self.sessions.preview(agent, opening)  # what a session would refuse is refused here, with its words

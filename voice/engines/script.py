@@ -18,6 +18,7 @@
           - {say: Take your time., hz: 440}
       - reply: [{say: I was about to}, {fail: the model is gone}]
       - reply: [{stall: true}]
+    translation: {source: good morning, into: {es: buenos días}}    # what translation sessions say; null: none
 
 A reply that is a bare text is one `say`. In texts, `{said}` are the caller's last words and `{tool_output}` is what the
 last tool gave back. A condition goes before the order; of several that hold, the first counts.
@@ -136,6 +137,18 @@ class Turn(_Strict):
         return self.when_tool is not None or tool is None
 
 
+Words = Annotated[str, Field(pattern=r"\S")]
+
+
+class Translation(_Strict):
+    """What a translation session says: a word for each 300 ms that it hears, over and over."""
+
+    source: Words = "hello how are you today"
+    """The caller's own words."""
+    into: dict[str, Words] = Field({"es": "hola cómo estás hoy", "de": "hallo wie geht es dir heute"}, min_length=1)
+    """The translation by language; the first where none is asked for."""
+
+
 _DEFAULT_TURN = Turn(
     reply=(Say(say="I heard: {said}. This answer comes from a script, and it is three seconds long.", audio_ms=3000),)
 )
@@ -156,6 +169,8 @@ class Script(_Strict):
     """How fast audio is handed on."""
     sees: bool = False
     """Takes images, and is silent about them; otherwise they are refused."""
+    translation: Translation | None = Translation()
+    """None: translation sessions are refused."""
 
     @classmethod
     def from_dict(cls, entries: object) -> "Script":

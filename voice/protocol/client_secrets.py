@@ -1,9 +1,9 @@
 """What a client asks of `POST /v1/realtime/client_secrets`, and how strictly it is read (contract 1.2)."""
 
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import msgspec
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from voice.errors import ContractError
 from voice.protocol.session_config import SessionUpdateBody
@@ -21,15 +21,18 @@ class ExpiresAfter(ConfigModel):
 
 
 class SecretRequest(ConfigModel):
-    """The body; all of it is optional."""
+    """The body for conversations and transcriptions; all of it is optional."""
 
     expires_after: ExpiresAfter = ExpiresAfter()
     session: SessionUpdateBody = SessionUpdateBody(type="realtime")
     """What sessions opened with the secret begin with."""
 
 
-def decode_secret_request(body: bytes) -> SecretRequest:
-    """Return the request; an empty body asks for the defaults.
+_Request = TypeVar("_Request", bound=BaseModel)
+
+
+def decode_secret_request(body: bytes, model: type[_Request]) -> _Request:
+    """Return the request, a `SecretRequest` or one for another kind of session; an empty body says nothing.
 
     Raises: ContractError with the path of the first thing that is wrong.
     """
@@ -38,7 +41,7 @@ def decode_secret_request(body: bytes) -> SecretRequest:
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise ContractError("We could not parse the JSON body of your request.", code=None) from None
     try:
-        return SecretRequest.model_validate(value)
+        return model.model_validate(value)
     except ValidationError as error:
         problem = explain(error)
         raise ContractError(problem.message, code=problem.code, param=problem.param or None) from None

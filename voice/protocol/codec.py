@@ -4,11 +4,12 @@ Measured: 1.6 µs to decode an append of 40 ms (0.4 µs of it base64), 0.5 µs t
 goes through pydantic: 1 µs for a small event, 44 µs for a `session.update` with ten tools.
 """
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
 
 import msgspec
 import pybase64
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from voice.protocol.base import ServerEvent
 from voice.protocol.client_events import (
@@ -21,6 +22,7 @@ from voice.protocol.client_events import (
     ClientEvent,
     InputAudioBufferAppend,
     InvalidEvent,
+    ModelledEvent,
 )
 from voice.protocol.validation import Problem, explain, mistyped
 
@@ -37,6 +39,9 @@ class _Append(msgspec.Struct, tag_field="type", tag=APPEND, forbid_unknown_field
 _append_decoder: Final = msgspec.json.Decoder(_Append)
 _decoder: Final = msgspec.json.Decoder()
 _APPEND_MARK: Final = f'"{APPEND}"'
+_MODELS: Final[Mapping[str, type[ModelledEvent | AppendShape]]] = {**MODELLED_EVENTS, APPEND: AppendShape}
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def decode_client_event(text: str) -> ClientEvent:
@@ -48,11 +53,13 @@ def decode_client_event(text: str) -> ClientEvent:
             pass  # not an append, or a bad one: the thorough path says which
         else:
             if append.event_id is None or len(append.event_id) <= MAX_EVENT_ID_CHARS:
-                return _decode_audio(append.audio, append.event_id)
-    return _decode_thoroughly(text)
+                return decode_audio(append.audio, append.event_id)
+    event = decode_modelled(text, _MODELS, SUPPORTED_TYPES)
+    return decode_audio(event.audio, event.event_id) if isinstance(event, AppendShape) else event
 
 
-def _decode_audio(encoded: str, event_id: str | None) -> ClientEvent:
+def decode_audio(encoded: str, event_id: str | None) -> InputAudioBufferAppend | InvalidEvent:
+    """Return an append with its audio, or what is wrong with it."""
     if len(encoded) > _MAX_ENCODED_CHARS:
         message = f"Invalid 'audio': an append holds at most {MAX_APPEND_BYTES} bytes (15 MiB) of audio."
         return InvalidEvent(message, param="audio", event_id=event_id)
@@ -63,7 +70,11 @@ def _decode_audio(encoded: str, event_id: str | None) -> ClientEvent:
         return InvalidEvent(message, param="audio", event_id=event_id)
 
 
-def _decode_thoroughly(text: str) -> ClientEvent:
+def decode_modelled(text: str, models: Mapping[str, type[_Model]], supported: str) -> _Model | InvalidEvent:
+    """Return the event by the model of its type, or what is wrong with it. Never raises.
+
+    `supported` lists the types for whoever names another.
+    """
     try:
         event = _decoder.decode(text)
     except (msgspec.MsgspecError, UnicodeError) as error:
@@ -74,27 +85,26 @@ def _decode_thoroughly(text: str) -> ClientEvent:
         return InvalidEvent("Invalid event: expected a JSON object.", code="invalid_type")
     raw_id = event.get("event_id")
     event_id = raw_id if isinstance(raw_id, str) and len(raw_id) <= MAX_EVENT_ID_CHARS else None
-    result = _validate(event)
+    result = _validate(event, models, supported)
     if isinstance(result, Problem):
         return InvalidEvent(result.message, result.code, result.param, event_id)
     return result
 
 
-def _validate(event: dict[str, Any]) -> ClientEvent | Problem:
+def _validate(event: dict[str, Any], models: Mapping[str, type[_Model]], supported: str) -> _Model | Problem:
     if "type" not in event:
         return Problem("Missing required parameter: 'type'.", "missing_required_parameter", "type")
     kind = event["type"]
     if not isinstance(kind, str):
         return mistyped("type", "a string", kind)
-    model = AppendShape if kind == APPEND else MODELLED_EVENTS.get(kind)
+    model = models.get(kind)
     if model is None:
         shown = kind if len(kind) <= 128 else kind[:125] + "..."
-        return Problem(f"Invalid value: '{shown}'. Supported values are: {SUPPORTED_TYPES}.", "invalid_value", "type")
+        return Problem(f"Invalid value: '{shown}'. Supported values are: {supported}.", "invalid_value", "type")
     try:
-        checked = model.model_validate(event)
+        return model.model_validate(event)
     except ValidationError as error:
         return explain(error)
-    return _decode_audio(checked.audio, checked.event_id) if isinstance(checked, AppendShape) else checked
 
 
 def encode_server_event(event: ServerEvent) -> str:

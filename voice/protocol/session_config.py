@@ -286,13 +286,14 @@ def _merge_input(old: AudioInput, new: AudioInputUpdate) -> AudioInput:
     if "transcription" in given:
         changes["transcription"] = _overlay(old.transcription, new.transcription)
     if "noise_reduction" in given:
-        changes["noise_reduction"] = _merge_noise_reduction(old.noise_reduction, new.noise_reduction)
+        changes["noise_reduction"] = merge_noise_reduction(old.noise_reduction, new.noise_reduction)
     if "turn_detection" in given:
         changes["turn_detection"] = _merge_turn_detection(old.turn_detection, new.turn_detection)
     return old.model_copy(update=changes)
 
 
-def _merge_noise_reduction(old: NoiseReduction | None, new: NoiseReduction | None) -> NoiseReduction | None:
+def merge_noise_reduction(old: NoiseReduction | None, new: NoiseReduction | None) -> NoiseReduction | None:
+    """Return the noise reduction after an update. Raises: ContractError where nobody has said which."""
     merged = _overlay(old, new)
     if merged is not None and merged.type is None:
         param = "session.audio.input.noise_reduction.type"

@@ -4,15 +4,19 @@ An append of a and an append of b are the same as an append of ab, so a slice is
 """
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 from voice.audio.frames import SAMPLE_BYTES
-from voice.protocol.client_events import ClientEvent, InputAudioBufferAppend
+from voice.protocol.client_events import InputAudioBufferAppend
 
 SLICE_BYTES = 8 * 1024
 """A sixth of a second of PCM, one second of G.711: at most 3 ms of work, noise reduction included."""
 
 
-def slices(event: ClientEvent, *, is_pcm: bool) -> Iterator[ClientEvent]:
+_Event = TypeVar("_Event")
+
+
+def slices(event: _Event, *, is_pcm: bool) -> Iterator[_Event | InputAudioBufferAppend]:
     """Yield an event as it is, or a long append as several with the same `event_id`.
 
     `is_pcm`: the session takes 16-bit samples. Half a sample is refused as a whole, so such an append is not cut.

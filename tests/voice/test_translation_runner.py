@@ -1,0 +1,148 @@
+"""A live translation session: whatever happens, it ends with its transport and its translator closed."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+
+import pytest
+
+from voice.audio.frames import CORE_RATE_HZ, AudioFrame
+from voice.engines.script import Translation
+from voice.engines.scripted_translator import ScriptedTranslator
+from voice.engines.translator import Translated, TranslatedText, TranslatorSettings
+from voice.errors import EngineUnavailable
+from voice.ids import Ids
+from voice.protocol.server_events import ServerEvent
+from voice.protocol.translation import TranslationConfig, TranslationEvent, decode_translation_event
+from voice.session.translation import TranslationSession
+from voice.translation_runner import TranslationRunner
+
+SCRIPT = Translation(source="good morning", into={"es": "buenos días"})
+
+
+def append(milliseconds: int) -> str:
+    audio = base64.b64encode(bytes(CORE_RATE_HZ * 2 * milliseconds // 1000)).decode()
+    return json.dumps({"type": "session.input_audio_buffer.append", "audio": audio})
+
+
+class Client:
+    """A client that says its lines and stays until it is closed, or leaves."""
+
+    def __init__(self, *lines: str, stays: bool = True) -> None:
+        self._lines = lines
+        self._stays = stays
+        self.events: list[ServerEvent] = []
+        self.closed: tuple[int, str] | None = None
+
+    async def client_events(self) -> AsyncIterator[TranslationEvent]:
+        for line in self._lines:
+            yield decode_translation_event(line)
+        if self._stays:
+            await asyncio.Event().wait()
+
+    def send_event(self, event: ServerEvent) -> None:
+        self.events.append(event)
+
+    async def wait_playable(self) -> None:
+        await asyncio.sleep(0)
+
+    async def aclose(self, code: int = 1000, reason: str = "") -> None:
+        self.closed = (code, reason)
+
+    def kinds(self) -> list[str]:
+        return [event.type for event in self.events]
+
+
+class FailingTranslator(ScriptedTranslator):
+    is_closed = False
+
+    async def translate(self) -> AsyncGenerator[Translated, None]:
+        yield TranslatedText("bue")
+        raise EngineUnavailable("The translator is gone.")
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+
+def runner_of(client: Client, translator: ScriptedTranslator, *, max_duration_s: float = 60.0) -> TranslationRunner:
+    config = TranslationConfig(id="sess_1", model="m", expires_at=0)
+    session = TranslationSession(config, Ids(), languages=translator.languages, max_duration_s=max_duration_s)
+    return TranslationRunner(session, translator, client)
+
+
+async def run(client: Client, translator: ScriptedTranslator | None = None, *, max_duration_s: float = 60.0) -> None:
+    async with asyncio.timeout(5):
+        await runner_of(client, translator or ScriptedTranslator(SCRIPT), max_duration_s=max_duration_s).run()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_speech_comes_out_as_it_goes_in_and_closing_ends_it() -> None:
+    client = Client(append(1000), '{"type":"session.close"}')
+    await run(client)
+    assert client.kinds() == [
+        "session.created",
+        *["session.output_transcript.delta", "session.output_audio.delta"] * 4,
+        "session.closed",
+    ]
+    assert client.closed == (1000, "")
+
+
+async def test_a_client_that_leaves_ends_it() -> None:
+    client = Client(append(1000), stays=False)
+    await run(client)
+    assert client.closed is not None
+
+
+async def test_a_long_append_lets_others_run() -> None:
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0)
+
+    ticker = asyncio.create_task(tick())
+    client = Client(append(60_000), '{"type":"session.close"}')
+    async with asyncio.timeout(5):
+        await runner_of(client, ScriptedTranslator(SCRIPT)).run()
+    ticker.cancel()
+    assert ticks > 300
+    assert client.kinds().count("session.output_audio.delta") == 200
+
+
+async def test_a_translator_that_fails_ends_it_and_is_closed() -> None:
+    client, translator = Client(), FailingTranslator(SCRIPT)
+    await run(client, translator)
+    assert client.kinds()[-1] == "error"
+    assert client.closed == (1011, "The translator is gone.")
+    assert translator.is_closed
+
+
+async def test_its_time_ends_it() -> None:
+    client = Client()
+    await run(client, max_duration_s=0.01)
+    assert client.kinds() == ["session.created", "error"]
+    assert client.closed is not None
+    assert client.closed[0] == 1001
+
+
+async def test_stopping_ends_it() -> None:
+    client = Client()
+    runner = runner_of(client, ScriptedTranslator(SCRIPT))
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(runner.run())
+        await asyncio.sleep(0)
+        runner.stop(1001, "The service is stopping.")
+    assert client.closed == (1001, "The service is stopping.")
+
+
+@pytest.mark.parametrize(("language", "word"), [("es", "buenos"), (None, "buenos")])
+async def test_the_script_speaks_the_language_asked_for(language: str | None, word: str) -> None:
+    translator = ScriptedTranslator(SCRIPT)
+    await translator.open(TranslatorSettings(language))
+    translator.hear(AudioFrame(bytes(100), CORE_RATE_HZ))
+    translator.finish()
+    said = [event.text async for event in translator.translate() if isinstance(event, TranslatedText)]
+    assert said == [word]
