@@ -159,6 +159,8 @@ class UpstreamConfig(Section):
     """From asking to the first word or sound."""
     next_s: float = Field(3.0, gt=0)
     """Between two events of an answer."""
+    tool_s: float = Field(30.0, gt=0)
+    """What a hosted tool may take."""
     session_max_minutes: float = Field(60.0, gt=0)
     """How long the upstream lets a session last."""
     rotate_before_s: float = Field(120.0, gt=0)

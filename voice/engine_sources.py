@@ -191,6 +191,7 @@ def upstream_options(config: UpstreamConfig) -> UpstreamOptions:
         connect_s=config.connect_s,
         answer_s=config.answer_s,
         next_s=config.next_s,
+        tool_s=config.tool_s,
         session_max_s=config.session_max_minutes * 60,
         rotate_before_s=config.rotate_before_s,
     )

@@ -207,6 +207,7 @@ class Runner:
             do.RunTool: lambda effect: self._tasks.spawn(effect.call_id, self._run_tool(effect)),
             do.ListMcpTools: lambda effect: self._tasks.spawn(effect.list_id, self._list_mcp_tools(effect)),
             do.RunMcpTool: lambda effect: self._tasks.spawn(effect.call_id, self._run_mcp_tool(effect)),
+            do.AnswerApproval: self._answer_approval,
             do.CancelTool: lambda effect: self._tasks.cancel(effect.call_id),
             do.CloseSession: lambda effect: self.stop(effect.code, effect.reason),
         }
@@ -260,6 +261,10 @@ class Runner:
     def _tell_cut(self, effect: do.TellCut) -> None:
         if self._live is not None:
             self._live.cut(effect.item)
+
+    def _answer_approval(self, effect: do.AnswerApproval) -> None:
+        if self._live is not None:
+            self._live.approve(effect.call_id, approve=effect.approve, reason=effect.reason)
 
     def _start_judging(self, effect: do.JudgeTurn) -> None:
         name = f"judge {effect.item_id}"

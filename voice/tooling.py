@@ -37,6 +37,8 @@ class ToolSpec:
     on_interrupt: OnInterrupt = "finish"
     remote: RemoteOrigin | None = None
     """Set for a tool of an MCP server that the client named. None: the client's own, or the agent's."""
+    is_hosted: bool = False
+    """The engine runs it itself, and tells of it."""
 
 
 @dataclass(frozen=True, slots=True)

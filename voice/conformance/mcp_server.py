@@ -19,14 +19,14 @@ _METHOD_NOT_FOUND = -32601
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[str]:
-    """Serve on a free port of this machine; gives the URL."""
+async def serving(port: int = 0) -> AsyncIterator[str]:
+    """Serve on a port of this machine, 0 for a free one; gives the URL."""
     application = web.Application()
     application.router.add_post("/mcp", _answer)
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", port)
         await site.start()
         yield f"http://127.0.0.1:{runner.addresses[0][1]}/mcp"
     finally:

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 from voice.audio.frames import AudioFrame
 from voice.protocol.session_fields import SemanticVad, ServerVad
 from voice.session.items import Item
-from voice.tooling import ToolSpec
+from voice.tooling import ToolResult, ToolSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,8 @@ class ToolCallStarted:
 
     call_id: str
     name: str
+    server_label: str | None = None
+    """Set for a hosted tool, which is none of the request's: the engine runs it itself, and `HostedCall` follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,17 @@ class ToolCallDone:
     call_id: str
     name: str
     arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostedCall:
+    """How the call of a hosted tool goes on, once it is complete: part of the answer, or a notice when that is over."""
+
+    call_id: str
+    state: Literal["running", "asks", "over"]
+    """`asks`: the client has to allow it; `LiveEngine.approve` says what it said."""
+    result: ToolResult | None = None
+    """Of one that is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +180,15 @@ class EngineDone:
 
 
 ResponseEvent = (
-    MessageStarted | TextDelta | AudioDelta | ToolCallStarted | ToolCallDelta | ToolCallDone | TokenUsage | EngineDone
+    MessageStarted
+    | TextDelta
+    | AudioDelta
+    | ToolCallStarted
+    | ToolCallDelta
+    | ToolCallDone
+    | HostedCall
+    | TokenUsage
+    | EngineDone
 )
 
 
@@ -253,7 +274,7 @@ class EngineReplaced:
     capabilities: Capabilities
 
 
-EngineNotice = TurnStarted | TurnStopped | RateLimitsReported | EngineReplaced
+EngineNotice = TurnStarted | TurnStopped | RateLimitsReported | EngineReplaced | HostedCall
 
 
 class Engine(Protocol):
@@ -311,4 +332,8 @@ class LiveEngine(Engine, Protocol):
 
     def cut(self, item: Item) -> None:
         """An item that the engine spoke was cut: take the shorter one. Returns at once."""
+        ...
+
+    def approve(self, call_id: str, *, approve: bool, reason: str | None) -> None:
+        """The client allows the call of a hosted tool, or does not. What comes of it is a notice. Returns at once."""
         ...

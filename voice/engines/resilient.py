@@ -26,6 +26,7 @@ from voice.engines.port import (
     EngineNotice,
     EngineReplaced,
     EngineSettings,
+    HostedCall,
     LiveEngine,
     MessageStarted,
     ResponseEvent,
@@ -40,6 +41,7 @@ from voice.engines.script_audio import speech_runs
 from voice.errors import EngineError, EngineOverloaded, EngineProtocolError, EngineRefused, EngineUnavailable
 from voice.remote.retry import RetryPolicy
 from voice.session.items import Item, Message, TextPart
+from voice.tooling import ToolResult
 
 _log = structlog.get_logger(__name__)
 
@@ -174,6 +176,14 @@ class ResilientEngine:
         """Pass it on."""
         if self._live is not None:
             self._live.cut(item)
+
+    def approve(self, call_id: str, *, approve: bool, reason: str | None) -> None:
+        """Pass it on."""
+        if self._live is not None:
+            self._live.approve(call_id, approve=approve, reason=reason)
+        elif approve:
+            gone = ToolResult("the engine that asked for the approval is gone, so the call was not made", failed=True)
+            self._notices.put_nowait(HostedCall(call_id, "over", gone))
 
     async def notices(self) -> AsyncGenerator[EngineNotice, None]:
         """Yield what the engine that thinks now says unasked, and who has taken over."""

@@ -18,6 +18,7 @@ from voice.engines.port import (
     EngineDone,
     EngineNotice,
     EngineSettings,
+    HostedCall,
     ResponseEvent,
     ResponseRequest,
     TokenUsage,
@@ -28,6 +29,7 @@ from voice.errors import EngineUnavailable
 from voice.session.items import AudioPart, Item, Message
 from voice.upstream.connection import Connection
 from voice.upstream.ears import Ears
+from voice.upstream.hosted import FORGOTTEN
 from voice.upstream.line import Line
 from voice.upstream.lines import Lines, Opened, Taken
 from voice.upstream.options import UpstreamOptions
@@ -121,6 +123,12 @@ class UpstreamEngine:
         if (line := self._lines.line) is not None:
             line.cut(item)
 
+    def approve(self, call_id: str, *, approve: bool, reason: str | None) -> None:
+        """Tell the upstream, if it still is the one that asked."""
+        line = self._lines.line
+        if (line is None or not line.approve(call_id, approve=approve, reason=reason)) and approve:
+            self._notices.put_nowait(HostedCall(call_id, "over", FORGOTTEN))
+
     async def notices(self) -> AsyncGenerator[EngineNotice, None]:
         """Yield turns and limits."""
         while (notice := await self._notices.get()) is not None:
@@ -130,7 +138,7 @@ class UpstreamEngine:
         """Answer. One attempt on one line; who wants another asks again (`voice.engines.resilient`)."""
         line = await self._lines.ready()
         if request.in_conversation:
-            await line.wait_idle(self._options.next_s)
+            await line.make_room(request, self._options.next_s)
             self._items = request.items
             self._finish_utterance(line, request)
         answering = line.ask(request)
@@ -143,13 +151,13 @@ class UpstreamEngine:
                 yield event
                 if isinstance(event, EngineDone):
                     return
-                limit_s = self._options.next_s
+                limit_s = self._options.tool_s if answering.runs_tools else self._options.next_s
         except TimeoutError:
             # It is there and says nothing: what it owes may come at any time, so nothing more is taken from it.
             line.lose(EngineUnavailable("The upstream stopped in the middle of an answer."))
             raise EngineUnavailable("The upstream does not go on with its answer.") from None
         finally:
-            line.cancel(request.response_id)
+            line.leave(request, answering)
 
     async def transcribe(self, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionEvent, None]:
         """Have the upstream write a turn down; it does so once for each that is committed there."""

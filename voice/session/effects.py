@@ -151,6 +151,15 @@ class RunMcpTool:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerApproval:
+    """Tell the engine what the client says to the call of a hosted tool."""
+
+    call_id: str
+    approve: bool
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class CancelTool:
     """Stop that tool call; nothing of it is to be fed in."""
 
@@ -184,6 +193,7 @@ Effect = (
     | RunTool
     | ListMcpTools
     | RunMcpTool
+    | AnswerApproval
     | CancelTool
     | CloseSession
 )

@@ -94,6 +94,9 @@ class MessageOutput:
         self._cut_ms: int | None = None
         self.item = Message(item_id, "assistant", (), "in_progress")
 
+    is_hosted_and_over = False
+    """See `CallOutput`."""
+
     @property
     def audio_ms(self) -> int:
         """Length of what was spoken so far."""
@@ -186,6 +189,11 @@ class CallOutput:
         """True when the service runs the tool."""
         return self.item.server_label is not None
 
+    @property
+    def is_hosted_and_over(self) -> bool:
+        """True when the engine ran the tool itself and has its output: it may have said nothing of it yet."""
+        return self.tool.is_hosted and (self.item.output is not None or self.item.error is not None)
+
     def open(self) -> None:
         """Announce the item."""
         self._place.announce(self.item)
@@ -221,9 +229,11 @@ class CallOutput:
         self._place.note(self.item)
 
     def run(self) -> None:
-        """Have the tool run."""
+        """Have the tool run; a hosted one does."""
         self._out.send(wire_events.ResponseMcpCallInProgress(**self._short_ids()))
         origin, item = self.tool.remote, self.item
+        if self.tool.is_hosted:
+            return
         if origin is None:
             self._out.add(RunTool(item.call_id, item.name, item.arguments))
         else:

@@ -9,11 +9,11 @@ cannot start yet: the caller holds the floor, or a response still runs.
 
 from dataclasses import dataclass, field, replace
 
-from voice.engines.port import AudioDelta, ResponseEvent, ResponseRequest
+from voice.engines.port import AudioDelta, HostedCall, ResponseEvent, ResponseRequest
 from voice.errors import ContextTooLong, ContractError, EngineError, EngineProtocolError
 from voice.protocol.response_params import ResponseParams
 from voice.session.core import Core
-from voice.session.effects import CancelResponse, FlushAudio, StartResponse
+from voice.session.effects import AnswerApproval, CancelResponse, FlushAudio, StartResponse
 from voice.session.items import AnyItem, ApprovalResponse, Item, Message
 from voice.session.mcp import Approvals
 from voice.session.output import CallOutput
@@ -188,6 +188,18 @@ class Responder:
                 self._settle(response)
         self.go_on()
 
+    def receive_hosted(self, event: HostedCall) -> None:
+        """A tool that the engine runs itself goes on after the engine's answer, or after its response."""
+        for response in list(self._responses.values()):
+            if response.waits_for(event.call_id):
+                response.receive(event)
+                self._settle(response)
+                return
+        if event.result is not None:
+            self.receive_tool_output(event.call_id, event.result)
+        elif event.state == "running" and event.call_id in self._detached:
+            self._detached[event.call_id][0].run()
+
     def check_approval(self, answer: ApprovalResponse) -> None:
         """Raises: ContractError when nothing waits for that answer."""
         self._approvals.check(answer)
@@ -195,12 +207,16 @@ class Responder:
     def receive_approval(self, answer: ApprovalResponse) -> None:
         """The client allows a call, or does not. The call's response is over; the call goes on without it."""
         call = self._approvals.take(answer)
+        is_hosted = call.tool.is_hosted
+        if is_hosted:
+            self._core.out.add(AnswerApproval(call.item.call_id, answer.approve, answer.reason))
         if answer.approve:
-            call.run()
+            if not is_hosted:
+                call.run()
             self._detach([call], speak=True)
         else:
             call.deny(answer.reason)
-            self._owe_answer(self._core.traits.mcp_auto_continue, raced=True)
+            self._owe_answer(is_hosted or self._core.traits.mcp_auto_continue, raced=True)
             self.go_on()
 
     # --- Ending ---------------------------------------------------------------------------------------------------

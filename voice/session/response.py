@@ -14,6 +14,7 @@ from typing import Literal
 from voice.engines.port import (
     AudioDelta,
     EngineDone,
+    HostedCall,
     MessageStarted,
     ResponseEvent,
     ResponseRequest,
@@ -125,12 +126,14 @@ class Response:
             case AudioDelta(frame=frame):
                 if frame.pcm and self._shape.modality == "audio":
                     self._open_message().add_audio(frame)
-            case ToolCallStarted(call_id=call_id, name=name):
-                self._start_call(call_id, name)
+            case ToolCallStarted():
+                self._start_call(event)
             case ToolCallDelta(call_id=call_id, delta=delta):
                 self._call(call_id).add_arguments(delta)
             case ToolCallDone(call_id=call_id, arguments=arguments):
                 self._finish_call(call_id, arguments)
+            case HostedCall():
+                self._receive_hosted(event)
             case TokenUsage():
                 self._counted = event
             case EngineDone():
@@ -190,14 +193,17 @@ class Response:
             self._message.close(status)
             self._message = None
 
-    def _start_call(self, call_id: str, name: str) -> None:
+    def _start_call(self, event: ToolCallStarted) -> None:
         self._close_message("completed")
-        tool = self._tools.get(name)
+        if event.server_label is not None:
+            tool: ToolSpec | None = ToolSpec(event.name, "", {}, event.server_label, is_hosted=True)
+        else:
+            tool = self._tools.get(event.name)
         if tool is None:
-            raise EngineProtocolError(f"the engine called a tool that it was not given: '{name}'")
-        call = CallOutput(self._place(), call_id, tool)
+            raise EngineProtocolError(f"the engine called a tool that it was not given: '{event.name}'")
+        call = CallOutput(self._place(), event.call_id, tool)
         self._outputs.append(call)
-        self._calls[call_id] = call
+        self._calls[event.call_id] = call
         call.open()
 
     def _finish_call(self, call_id: str, arguments: str) -> None:
@@ -207,6 +213,8 @@ class Response:
         origin = call.tool.remote
         if not call.is_ours:
             self._asked_client = True
+        elif call.tool.is_hosted:
+            self._running[call_id] = call
         elif origin is None or not origin.needs_approval:
             self._ran_own_tools |= origin is None
             self._ran_remote_tools |= origin is not None
@@ -217,6 +225,20 @@ class Response:
         else:
             # Nobody could answer: out of band, no item of the conversation may be written (contract 4.9).
             call.finish_tool(ToolResult("the call needs an approval, which cannot be asked for out of band", True))
+
+    def _receive_hosted(self, event: HostedCall) -> None:
+        """A tool that the engine runs itself goes on; its output is in the engine's own context as well."""
+        call = self._running.get(event.call_id)
+        if call is None:
+            return
+        if event.state == "running":
+            call.run()
+        elif event.state == "asks" and self.request.in_conversation:
+            self._approvals.ask(self._running.pop(event.call_id))
+            self._finish_if_complete()
+        else:
+            unasked = ToolResult("the call needs an approval, which cannot be asked for out of band", True)
+            self.receive_tool_output(event.call_id, event.result or unasked)
 
     def _call(self, call_id: str) -> CallOutput:
         call = self._calls.get(call_id)
@@ -257,7 +279,8 @@ class Response:
         if self._ended is None or self._running or self.is_done:
             return
         if self._ended.reason == "completed":
-            self.wants_follow_up = self._ran_own_tools and not self._asked_client
+            is_unspoken = bool(self._outputs) and self._outputs[-1].is_hosted_and_over
+            self.wants_follow_up = (self._ran_own_tools or is_unspoken) and not self._asked_client
             self.offers_follow_up = self._ran_remote_tools and not self._asked_client
             self._finish("completed", None)
         else:

@@ -13,6 +13,7 @@ from voice.engines.port import (
     EngineNotice,
     EngineReplaced,
     EngineSettings,
+    HostedCall,
     RateLimitsReported,
     ResponseEvent,
     TranscriptionEvent,
@@ -189,6 +190,8 @@ class Session:
             case EngineReplaced(capabilities=capabilities):
                 self._core.capabilities = capabilities
                 self._turn.reconfigure()
+            case HostedCall():
+                self._responder.receive_hosted(notice)
         return out.take()
 
     def receive_transcription_event(self, item_id: str, event: TranscriptionEvent) -> list[Effect]:

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from typing import Final
 
-from voice.engines.port import ResponseEvent
+from voice.engines.port import HostedCall, ResponseEvent
 from voice.errors import EngineError, EngineProtocolError
 from voice.upstream.answer import Answer
 from voice.upstream.words import Event
@@ -21,21 +21,36 @@ class Answering:
         self.upstream_id: str | None = None
         self.is_over = False
         """The upstream is through with it."""
+        self.is_left = False
+        """Nobody reads it any more."""
         self._answer = Answer()
         self._waiting: deque[ResponseEvent | EngineError] = deque()
         self._arrived: asyncio.Future[None] | None = None
+        self._tools = 0
+
+    @property
+    def runs_tools(self) -> bool:
+        """True while a hosted tool runs of which the reader knows: then nothing else may come for long."""
+        return self._tools > 0
 
     def receive(self, event: Event) -> None:
         """Take an event of the upstream's."""
         try:
             for each in self._answer.receive(event):
-                self._put(each)
+                self.put(each)
         except EngineError as error:
-            self._put(error)
+            self.put(error)
 
     def fail(self, error: EngineError) -> None:
         """Nothing more will come."""
-        self._put(error)
+        self.put(error)
+
+    def adopt(self, other: "Answering") -> None:
+        """Go on as that answer, which nobody has read yet."""
+        self.upstream_id, self.is_over = other.upstream_id, other.is_over
+        self._answer = other._answer
+        for event in other._waiting:
+            self.put(event)
 
     async def next(self, timeout_s: float) -> ResponseEvent:
         """Return the next event. Raises: EngineError as the answer ended; TimeoutError when nothing comes."""
@@ -44,7 +59,33 @@ class Answering:
         event = self._waiting.popleft()
         if isinstance(event, EngineError):
             raise event
+        if isinstance(event, HostedCall):
+            self._tools += {"running": 1, "over": -1, "asks": 0}[event.state]
         return event
+
+    def leave(self) -> list[HostedCall]:
+        """Nobody will read it from here on. Returns what is still to be told of hosted tools."""
+        self.is_left = True
+        return [event for event in self._waiting if isinstance(event, HostedCall)]
+
+    def put(self, event: ResponseEvent | EngineError) -> None:
+        """Add an event."""
+        if len(self._waiting) >= _WAITING_EVENTS:
+            self._waiting.clear()
+            event = EngineProtocolError("The upstream's answer has no end.")
+        self._waiting.append(event)
+        if self._arrived is not None and not self._arrived.done():
+            self._arrived.set_result(None)
+
+    def put_late(self, event: HostedCall) -> bool:
+        """Add an event that may come when the answer is over; False when it was read to its end, or left."""
+        if self.is_left or (self.is_over and not self._waiting):
+            return False
+        if self.is_over:
+            self._waiting.insert(len(self._waiting) - 1, event)  # before the end
+        else:
+            self.put(event)
+        return True
 
     async def _wait(self, timeout_s: float) -> None:
         """A bare future and a timer: `asyncio.timeout` around an event would cost three times as much, per frame."""
@@ -56,14 +97,6 @@ class Answering:
         finally:
             timer.cancel()
             self._arrived = None
-
-    def _put(self, event: ResponseEvent | EngineError) -> None:
-        if len(self._waiting) >= _WAITING_EVENTS:
-            self._waiting.clear()
-            event = EngineProtocolError("The upstream's answer has no end.")
-        self._waiting.append(event)
-        if self._arrived is not None and not self._arrived.done():
-            self._arrived.set_result(None)
 
 
 def _expire(arrived: "asyncio.Future[None]") -> None:

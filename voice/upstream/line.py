@@ -27,9 +27,10 @@ from voice.errors import EngineError, EngineProtocolError, EngineRefused, Engine
 from voice.session.items import Item
 from voice.upstream.answer import failure
 from voice.upstream.answering import Answering
+from voice.upstream.answers import Answers
 from voice.upstream.mirror import Mirror
 from voice.upstream.options import UpstreamOptions
-from voice.upstream.words import ANSWERS_FOR, Event, response_create, say_exactly, session_update
+from voice.upstream.words import Event, item_create, response_create, say_exactly, session_update
 from voice.upstream.written import PREFIX as TRANSCRIPTION
 from voice.upstream.written import WrittenTurns
 
@@ -67,10 +68,8 @@ class Line:
         """Whether a turn started or stopped, the sample of this line's own clock, and what the upstream calls it."""
         self._send = send
         self._send_audio = send_audio or (lambda audio: send({"type": "input_audio_buffer.append", "audio": audio}))
-        self._asked: dict[str, Answering] = {}
-        self._answers: dict[str, Answering] = {}
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._answers = Answers(self.mirror, send, lambda notice: self.on_notice(notice))
+        self._going_on: Answering | None = None
         self._growing: str | None = None
         self._committing: deque[str] = deque()
         self._written = WrittenTurns()
@@ -84,8 +83,8 @@ class Line:
 
     @property
     def is_answering(self) -> bool:
-        """True while an answer of the conversation is under way there."""
-        return not self._idle.is_set()
+        """True while an answer of the conversation is under way there, or a hosted tool."""
+        return not self._answers.is_idle
 
     def configure(self, settings: EngineSettings) -> None:
         """Send the session's settings, if they changed."""
@@ -142,41 +141,49 @@ class Line:
         for event in self.mirror.sync(items):
             self._send(event)
 
+    async def make_room(self, request: ResponseRequest, timeout_s: float) -> None:
+        """Return when the conversation is idle, so that this may be asked. Raises: EngineError."""
+        self._going_on = self._answers.going_on(request)
+        if self._going_on is None:
+            await self.wait_idle(timeout_s)
+
     def ask(self, request: ResponseRequest) -> Answering:
-        """Ask for an answer. The conversation must be idle for one of its own; see `wait_idle`."""
-        answering = Answering(in_conversation=request.in_conversation)
-        self._asked[request.response_id] = answering
+        """Ask for an answer; for one of the conversation `make_room` has returned."""
+        if request.in_conversation and self._going_on is not None:
+            answering, self._going_on = self._going_on, None
+            return answering
+        answering = self._answers.expect(request)
         configured = self.settings or EngineSettings()
         if not request.in_conversation:
             context = self.mirror.context(request.items)
-            self._send(response_create(request.response_id, request.settings, configured, context, beside=True))
-            return answering
-        self._idle.clear()
-        if request.say is not None:
+        elif request.say is not None:
             self._send(say_exactly(request.response_id, request.say))
             return answering
-        self.seed(request.items)
-        self._send(response_create(request.response_id, request.settings, configured))
+        else:
+            self.seed(request.items)
+            context = None
+        beside = not request.in_conversation
+        create = response_create(
+            request.response_id, request.settings, configured, context, beside=beside, hosted=self.options.tools
+        )
+        self._send(create)
         return answering
 
-    def cancel(self, response_id: str) -> None:
-        """Stop an answer that nobody waits for any more. What the upstream says of it counts for the mirror only."""
-        answering = self._asked.get(response_id)
-        if answering is None or answering.is_over:
-            return
-        event: Event = {"type": "response.cancel"}
-        if answering.upstream_id is not None:
-            event["response_id"] = answering.upstream_id
-        if answering.in_conversation or answering.upstream_id is not None:
-            self._send(event)
+    def leave(self, request: ResponseRequest, answering: Answering) -> None:
+        """Nobody waits for that answer any more: stop it, if it is not over."""
+        self._answers.cancel(request.response_id)
+        self._answers.leave(answering)
+
+    def approve(self, call_id: str, *, approve: bool, reason: str | None) -> bool:
+        """Pass on the client's word on a call of a hosted tool; False when nobody asked for it on this line."""
+        item = self._answers.hosted.approve(call_id, approve=approve, reason=reason)
+        if item is not None:
+            self._send(item_create(item, None))
+        return item is not None
 
     async def wait_idle(self, timeout_s: float) -> None:
         """Return when no answer of the conversation is under way. Raises: EngineError."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._idle.wait()
-        except TimeoutError:
-            raise EngineUnavailable("The upstream does not end an answer that was cancelled.") from None
+        await self._answers.wait_idle(timeout_s)
         if self.error is not None:
             raise self.error
 
@@ -193,7 +200,7 @@ class Line:
             self.lose(EngineProtocolError("The upstream sent something that is no event."))
             return
         if kind.startswith("response."):
-            self._receive_answer(kind, event)
+            self._answers.receive(kind, event)
         elif kind in _TURN_EVENTS:
             at_ms, item_id = event.get(_TURN_EVENTS[kind]), event.get("item_id")
             if isinstance(at_ms, int | float) and isinstance(item_id, str):
@@ -210,6 +217,8 @@ class Line:
             self.created.set()
         elif kind == "error":
             self._receive_error(event)
+        else:
+            self._answers.hosted.receive(kind, event, None)
 
     def lose(self, error: EngineError) -> None:
         """The connection is no more: everything that waits fails. The first reason counts."""
@@ -218,44 +227,8 @@ class Line:
         self.error = error
         self.lost.set()
         self.created.set()
-        self._idle.set()
-        for answering in (*self._asked.values(), *self._answers.values()):
-            answering.fail(error)
+        self._answers.lose(error)
         self._written.lose(error)
-
-    def _receive_answer(self, kind: str, event: Event) -> None:
-        if kind == "response.created":
-            response = event.get("response") or {}
-            answering = self._asked.get(str((response.get("metadata") or {}).get(ANSWERS_FOR)))
-            if answering is not None and isinstance(response.get("id"), str):
-                answering.upstream_id = response["id"]
-                self._answers[response["id"]] = answering
-            return
-        response_id = event.get("response_id")
-        if kind == "response.done":
-            response_id = (event.get("response") or {}).get("id")
-        answering = self._answers.get(response_id) if isinstance(response_id, str) else None
-        if answering is None:
-            return
-        if answering.in_conversation and kind == "response.output_item.added":
-            self._note_output(event.get("item") or {})
-        answering.receive(event)
-        if kind == "response.done":
-            self._finish(answering)
-
-    def _note_output(self, item: dict[str, Any]) -> None:
-        if item.get("type") == "message" and isinstance(item.get("id"), str):
-            self.mirror.note_output(item["id"])
-        elif item.get("type") == "function_call" and isinstance(item.get("id"), str):
-            self.mirror.note_output(item["id"], str(item.get("call_id")))
-
-    def _finish(self, answering: Answering) -> None:
-        answering.is_over = True
-        self._asked = {id: asked for id, asked in self._asked.items() if asked is not answering}
-        if answering.upstream_id is not None:
-            self._answers.pop(answering.upstream_id, None)
-        if not any(asked.in_conversation for asked in self._asked.values()):
-            self._idle.set()
 
     def _receive_committed(self, event: Event) -> None:
         item_id = event.get("item_id")
@@ -280,11 +253,9 @@ class Line:
         error: dict[str, Any] = said if isinstance(said, dict) else {}
         code, message, cause = error.get("code"), error.get("message"), error.get("event_id")
         _log.warning("upstream error", code=code, message=str(message)[:200], cause=cause)
-        answering = self._asked.get(cause) if isinstance(cause, str) else None
-        if answering is not None:
-            answering.fail(failure(code, message))
-            self._finish(answering)
-        elif isinstance(cause, str) and cause in self._committing:
+        if isinstance(cause, str) and self._answers.refuse(cause, code, message):
+            return
+        if isinstance(cause, str) and cause in self._committing:
             self._committing.remove(cause)
             self.mirror.forget(cause)
             self._written.refuse(cause)

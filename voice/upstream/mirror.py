@@ -25,6 +25,8 @@ class _Held:
     sent: list[Event] = field(default_factory=list)
     """What it was created from."""
     truncated_ms: int | None = None
+    is_hosted: bool = False
+    """A call that the upstream ran itself: it has the output already."""
 
 
 class Mirror:
@@ -38,6 +40,7 @@ class Mirror:
         """Messages the upstream made that are none of ours yet."""
         self._calls: dict[str, str] = {}
         """Calls the upstream made: call id to its item's id."""
+        self._hosted: set[str] = set()
 
     def __contains__(self, item_id: str) -> bool:
         return item_id in self._held
@@ -48,6 +51,10 @@ class Mirror:
             self._outputs[item_id] = None
         else:
             self._calls[call_id] = item_id
+
+    def note_hosted(self, item_id: str) -> None:
+        """The upstream's answer calls a hosted tool; ours names the call after that item."""
+        self._hosted.add(item_id)
 
     def note_speech(self, item_id: str, upstream_id: str | None = None) -> None:
         """Speech of ours is being committed there; the upstream's name for it may come later."""
@@ -107,8 +114,11 @@ class Mirror:
             if item.id in self._outputs:
                 del self._outputs[item.id]
                 self._held[item.id] = _Held([item.id], is_live=True)
-            elif isinstance(item, ToolCall) and item.id not in self._held and item.call_id in self._calls:
-                self._held[item.id] = _Held([self._calls.pop(item.call_id)], is_live=True)
+            elif isinstance(item, ToolCall) and item.id not in self._held:
+                if item.call_id in self._calls:
+                    self._held[item.id] = _Held([self._calls.pop(item.call_id)], is_live=True)
+                elif item.call_id in self._hosted:
+                    self._held[item.id] = _Held([item.call_id], is_live=True, is_hosted=True)
 
     def _deletions(self, wanted: set[str]) -> Iterable[Event]:
         gone = [held_id for held_id in self._held if held_id not in wanted]
@@ -131,7 +141,7 @@ class Mirror:
 
 def _changes(held: _Held, item: Item) -> list[Event]:
     """Return what has happened to an item that the upstream made."""
-    if not held.is_live or not held.ids:
+    if not held.is_live or not held.ids or held.is_hosted:
         return []
     if isinstance(item, ToolCall) and len(held.ids) == 1:
         result = call_output(item)

@@ -37,6 +37,8 @@ class UpstreamOptions:
     """From asking to the first word or sound."""
     next_s: float = 3.0
     """Between two events of an answer."""
+    tool_s: float = 30.0
+    """What a hosted tool may take."""
     session_max_s: float = 3600.0
     """How long the upstream lets one session last; what it says itself, if that is sooner, counts."""
     rotate_before_s: float = 120.0

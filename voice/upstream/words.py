@@ -1,6 +1,7 @@
 """What is sent to an upstream: client events of the contract, as JSON objects."""
 
 import base64
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from voice.engines.port import EngineSettings
@@ -46,10 +47,12 @@ def response_create(
     context: list[Event] | None = None,
     *,
     beside: bool = False,
+    hosted: Sequence[Mapping[str, Any]] = (),
 ) -> Event:
     """Ask for a response, saying what differs from the session's settings.
 
-    `context`: with these items instead of the conversation's; `beside`: out of band.
+    `context`: with these items instead of the conversation's; `beside`: out of band;
+    `hosted`: the tools that the upstream runs in any case.
     """
     response: dict[str, Any] = {"metadata": {ANSWERS_FOR: response_id}}
     if beside:
@@ -59,7 +62,7 @@ def response_create(
     if settings.instructions != configured.instructions:
         response["instructions"] = settings.instructions
     if settings.tools != configured.tools:
-        response["tools"] = [*map(_tool, settings.tools)]
+        response["tools"] = [*map(_tool, settings.tools), *map(dict, hosted)]
     if settings.tool_choice != configured.tool_choice:
         response["tool_choice"] = _choice(settings.tool_choice)
     if settings.output_modality != configured.output_modality:

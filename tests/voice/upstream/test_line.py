@@ -143,9 +143,9 @@ async def test_an_error_about_nothing_that_waits_ends_nothing(sent):
 
 
 async def test_cancelling_waits_for_the_end_before_the_next_is_asked(sent):
-    sent.line.ask(ASK)
+    answering = sent.line.ask(ASK)
     sent.created()
-    sent.line.cancel("resp_ours")
+    sent.line.leave(ASK, answering)
     assert sent.events[-1] == {"type": "response.cancel", "response_id": "resp_theirs"}
     waiting = asyncio.create_task(sent.line.wait_idle(1))
     await asyncio.sleep(0)
@@ -155,10 +155,10 @@ async def test_cancelling_waits_for_the_end_before_the_next_is_asked(sent):
 
 
 async def test_cancelling_what_is_over_says_nothing(sent):
-    sent.line.ask(ASK)
+    answering = sent.line.ask(ASK)
     sent.created()
     sent.done()
-    sent.line.cancel("resp_ours")
+    sent.line.leave(ASK, answering)
     assert "response.cancel" not in sent.types()
 
 

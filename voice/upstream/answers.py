@@ -1,0 +1,171 @@
+"""The answers that are under way on one line: which was asked for by whom, and which the upstream began by itself.
+
+ask ─► response.created (found by its metadata) ─► events ─► response.done
+       response.created without it, after a hosted tool: the upstream goes on by itself, and whoever then asks for
+       the answer to that tool is given this one
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+
+from voice.engines.port import EngineNotice, ResponseRequest
+from voice.errors import EngineError, EngineUnavailable
+from voice.session.items import ToolCall
+from voice.upstream.answer import failure
+from voice.upstream.answering import Answering
+from voice.upstream.hosted import HostedCalls
+from voice.upstream.mirror import Mirror
+from voice.upstream.words import ANSWERS_FOR, Event
+
+_ALREADY_ACTIVE: Final = "conversation_already_has_active_response"
+_log = structlog.get_logger(__name__)
+
+
+class Answers:
+    """Of one line."""
+
+    def __init__(self, mirror: Mirror, send: Callable[[Event], None], tell: Callable[[EngineNotice], None]) -> None:
+        """`tell` is given what has become of hosted tools when nobody reads their answer any more."""
+        self._mirror = mirror
+        self._send = send
+        self._tell = tell
+        self._asked: dict[str, Answering] = {}
+        self._by_upstream_id: dict[str, Answering] = {}
+        self._unasked: Answering | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.hosted = HostedCalls(tell)
+
+    @property
+    def is_idle(self) -> bool:
+        """True while no answer of the conversation is under way there, nor a hosted tool."""
+        return self._idle.is_set() and not self.hosted.is_waiting
+
+    def expect(self, request: ResponseRequest) -> Answering:
+        """An answer is being asked for."""
+        answering = self._asked[request.response_id] = Answering(in_conversation=request.in_conversation)
+        if request.in_conversation:
+            self._idle.clear()
+        return answering
+
+    def going_on(self, request: ResponseRequest) -> Answering | None:
+        """Return the answer that the upstream has begun by itself, if it is the one that is asked for.
+
+        One that is not is stopped; `wait_idle` then waits for its end.
+        """
+        unasked, self._unasked = self._unasked, None
+        if unasked is None:
+            return None
+        last = request.items[-1] if request.items else None
+        if request.say is None and isinstance(last, ToolCall) and last.call_id in self.hosted:
+            if not unasked.is_over:
+                self._asked[request.response_id] = unasked
+                self._idle.clear()
+            return unasked
+        if not unasked.is_over:
+            self._asked[str(unasked.upstream_id)] = unasked
+            self._idle.clear()
+            self.cancel(str(unasked.upstream_id))
+        return None
+
+    def cancel(self, response_id: str) -> None:
+        """Stop an answer that nobody waits for any more. What the upstream says of it counts for the mirror only."""
+        answering = self._asked.get(response_id)
+        if answering is None or answering.is_over:
+            return
+        event: Event = {"type": "response.cancel"}
+        if answering.upstream_id is not None:
+            event["response_id"] = answering.upstream_id
+        if answering.in_conversation or answering.upstream_id is not None:
+            self._send(event)
+
+    def leave(self, answering: Answering) -> None:
+        """Nobody reads this answer any more; hosted tools that it began may go on."""
+        for event in answering.leave():
+            self._tell(event)
+
+    async def wait_idle(self, timeout_s: float) -> None:
+        """Return when no answer of the conversation is under way. Raises: EngineUnavailable."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            raise EngineUnavailable("The upstream does not end an answer that was cancelled.") from None
+
+    def receive(self, kind: str, event: Event) -> None:
+        """Take the next event of a response."""
+        if kind == "response.created":
+            self._begin(event.get("response") or {})
+            return
+        response_id = event.get("response_id")
+        if kind == "response.done":
+            response_id = (event.get("response") or {}).get("id")
+        answering = self._by_upstream_id.get(response_id) if isinstance(response_id, str) else None
+        if kind.startswith(("response.mcp", "response.output_item")) and self.hosted.receive(kind, event, answering):
+            if answering is not None and answering.in_conversation:
+                self._note_hosted(event.get("item") or {})
+            return
+        if answering is None:
+            return
+        if answering.in_conversation and kind == "response.output_item.added":
+            self._note_output(event.get("item") or {})
+        answering.receive(event)
+        if kind == "response.done":
+            self._finish(answering)
+
+    def refuse(self, response_id: str, code: str | None, message: str | None) -> bool:
+        """The upstream would not answer; False when nobody has asked under that id."""
+        answering = self._asked.get(response_id)
+        if answering is None:
+            return False
+        if code == _ALREADY_ACTIVE and self._unasked is not None and self._unasked.upstream_id is not None:
+            unasked, self._unasked = self._unasked, None
+            answering.adopt(unasked)
+            if answering.is_over:
+                self._finish(answering)
+            else:
+                self._by_upstream_id[str(unasked.upstream_id)] = answering
+            return True
+        answering.fail(failure(code, message))
+        self._finish(answering)
+        return True
+
+    def lose(self, error: EngineError) -> None:
+        """The line is lost: everything that waits fails."""
+        self._idle.set()
+        for answering in (*self._asked.values(), *self._by_upstream_id.values()):
+            answering.fail(error)
+        self.hosted.lose()
+
+    def _begin(self, response: dict[str, Any]) -> None:
+        if not isinstance(response.get("id"), str):
+            return
+        answering = self._asked.get(str((response.get("metadata") or {}).get(ANSWERS_FOR)))
+        if answering is None and self.hosted and response.get("conversation_id") is not None:
+            _log.info("the upstream goes on by itself after a hosted tool")
+            answering = self._unasked = Answering(in_conversation=True)
+        if answering is not None:
+            answering.upstream_id = response["id"]
+            self._by_upstream_id[response["id"]] = answering
+
+    def _note_output(self, item: dict[str, Any]) -> None:
+        if item.get("type") == "message" and isinstance(item.get("id"), str):
+            self._mirror.note_output(item["id"])
+        elif item.get("type") == "function_call" and isinstance(item.get("id"), str):
+            self._mirror.note_output(item["id"], str(item.get("call_id")))
+
+    def _note_hosted(self, item: dict[str, Any]) -> None:
+        if item.get("type") == "mcp_call" and isinstance(item.get("id"), str):
+            self._mirror.note_hosted(item["id"])
+
+    def _finish(self, answering: Answering) -> None:
+        answering.is_over = True
+        self.hosted.finish(answering)
+        self._asked = {id: asked for id, asked in self._asked.items() if asked is not answering}
+        if answering.upstream_id is not None:
+            self._by_upstream_id.pop(answering.upstream_id, None)
+        if not any(asked.in_conversation for asked in self._asked.values()):
+            self._idle.set()
