@@ -12,10 +12,11 @@ from voice.engines.breaker import Breaker
 from voice.engines.cascade import CascadeEngine, CascadeOptions
 from voice.engines.port import Engine
 from voice.engines.remote_cascade import RemoteCascadeEngine
-from voice.engines.resilient import Incident, Patience, ResilientEngine, Standby
+from voice.engines.resilient import Incident, Patience, ResilientEngine
 from voice.engines.script import Script
 from voice.engines.scripted import ScriptedEngine
 from voice.engines.scripted_translator import ScriptedTranslator
+from voice.engines.standby import Standby
 from voice.engines.translator import Translator
 from voice.engines.upstream import UpstreamEngine
 from voice.prices import CostBook
@@ -124,6 +125,7 @@ class EngineSources:
                 safety_identifier=identifier,
                 on_rotated=lambda why: note(name, why),
                 on_usage=lambda usage: costs.meter(session_id).add_tokens(model, usage),
+                on_heard=lambda heard_by, seconds: costs.meter(session_id).add_listening(heard_by, seconds),
             )
 
         return make

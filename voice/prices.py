@@ -59,7 +59,7 @@ class Price(_Entry):
         return (
             self.text.cost(usage.input_text, usage.cached_text, usage.output_text)
             + self.audio.cost(usage.input_audio, usage.cached_audio, usage.output_audio)
-            + self.image.cost(usage.input_image, 0, 0)
+            + self.image.cost(usage.input_image, usage.cached_image, 0)
         )
 
     def of_listening(self, duration_s: float) -> Decimal:

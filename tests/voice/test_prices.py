@@ -59,6 +59,12 @@ def test_a_five_minute_call_costs_what_the_hand_says() -> None:
     assert meter.summary() == {"cost_usd": 0.317}
 
 
+def test_pictures_that_were_cached_cost_less() -> None:
+    meter = CostMeter(SHIPPED)
+    meter.add_tokens("gpt-realtime", TokenUsage(input_image=1000, cached_image=400))
+    assert meter.total == Decimal("0.0032")  # 600 * 5 $/M + 400 * 0.50 $/M
+
+
 def test_a_cascade_costs_what_its_three_parts_cost() -> None:
     meter = CostMeter(SHIPPED)
     for _ in range(10):

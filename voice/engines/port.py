@@ -58,6 +58,12 @@ class EngineSettings:
     transcription_prompt: str | None = None
     transcription_model: str | None = None
     """What the client asked for; None: it wants no transcripts."""
+    transcription_hints: Mapping[str, Any] = field(default_factory=dict)
+    """More of what it asked for, in the wire's words: `keywords`, `languages`, `delay`."""
+    wants_logprobs: bool = False
+    """With the transcripts."""
+    only_transcribes: bool = False
+    """A transcription session (contract 3.3): nobody will ask for an answer."""
     turn_detection: ServerVad | SemanticVad | None = None
     """For engines that detect turns; None: the client commits."""
     passed_on: Mapping[str, Any] = field(default_factory=dict)
@@ -168,6 +174,7 @@ class TokenUsage:
     input_image: int = 0
     cached_text: int = 0
     cached_audio: int = 0
+    cached_image: int = 0
     output_text: int = 0
     output_audio: int = 0
 
@@ -224,6 +231,8 @@ class TranscriptDone:
 
     transcript: str
     logprobs: tuple[TokenLogprob, ...] = ()
+    usage: TokenUsage | float | None = None
+    """What the engine itself counted: tokens, or seconds. None: the session counts by the rates of contract §5."""
 
 
 TranscriptionEvent = TranscriptDelta | TranscriptSegment | TranscriptDone

@@ -18,7 +18,6 @@ from typing import Final, Literal
 import structlog
 
 from voice.audio.frames import AudioFrame
-from voice.engines.breaker import Breaker
 from voice.engines.port import (
     AudioDelta,
     Capabilities,
@@ -37,7 +36,7 @@ from voice.engines.port import (
     TranscriptionEvent,
     TranscriptionRequest,
 )
-from voice.engines.script_audio import speech_runs
+from voice.engines.standby import Standby, speak
 from voice.errors import EngineError, EngineOverloaded, EngineProtocolError, EngineRefused, EngineUnavailable
 from voice.remote.retry import RetryPolicy
 from voice.session.items import Item, Message, TextPart
@@ -52,21 +51,6 @@ _GO_ON: Final = (
     "\n\nYour last message broke off by a technical fault while you were speaking. The caller heard what stands there. "
     "Go on from exactly there and do not repeat it."
 )
-_TONE_HZ: Final = 440
-_TONE_MS: Final = 180
-
-
-@dataclass(frozen=True, slots=True)
-class Standby:
-    """One engine of the list."""
-
-    name: str
-    make: Callable[[], Engine]
-    """Raises: EngineUnavailable."""
-    breaker: Breaker
-    """Shared by all sessions."""
-    speaks_alone: bool = False
-    """Needs no one else to say a ready sentence: it can apologise for the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +175,27 @@ class ResilientEngine:
             yield notice
 
     async def transcribe(self, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionEvent, None]:
-        """Pass it on, once: words that are missing cost less than words that come twice."""
-        async with aclosing(self._engine.transcribe(request)) as events:
-            async for event in events:
-                yield event
+        """Pass it on: once, since words that are missing cost less than words that come twice.
+
+        A session that only transcribes has nothing but these words: there, they are asked for as an answer is.
+        """
+        failures, has_begun = 0, False
+        while True:
+            place = self._place
+            try:
+                async with aclosing(self._engine.transcribe(request)) as events:
+                    async for event in events:
+                        has_begun = True
+                        yield event
+                return
+            except EngineError as error:
+                failures += 1
+                if has_begun or not self._settings.only_transcribes:
+                    raise
+                self._blame(place, error)
+                if not await self._recover(place, error, failures, _Said()):
+                    raise
+                failures = failures if self._place == place else 0
 
     async def aclose(self) -> None:
         """Close every engine that was made."""
@@ -248,7 +249,9 @@ class ResilientEngine:
                     await asyncio.wait({first}, timeout=self._patience.words_after_s)
                     if not first.done():
                         self._note(self._standbys[self._place].name, "waited")
-                        yield _Words(tuple([event async for event in self._say(self._patience.words, request)]))
+                        yield _Words(
+                            tuple([event async for event in speak(self._standbys, self._patience.words, request)])
+                        )
                 try:
                     yield await first
                 except StopAsyncIteration:
@@ -291,25 +294,8 @@ class ResilientEngine:
         _log.error("no engine answers", engines=[standby.name for standby in self._standbys])
         if request.in_conversation and self._patience.apology:
             yield MessageStarted()
-            async for event in self._say(self._patience.apology, request):
+            async for event in speak(self._standbys, self._patience.apology, request):
                 yield event
-
-    async def _say(self, words: str, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
-        """Speak ready words: by an engine that is here, else a tone stands for them."""
-        if not words:
-            return
-        if request.settings.output_modality == "audio":
-            for standby in self._standbys:
-                if standby.speaks_alone:
-                    spoken = [event async for event in _spoken(standby, replace(request, say=words))]
-                    if spoken:
-                        for event in spoken:
-                            yield event
-                        return
-        yield TextDelta(words)
-        if request.settings.output_modality == "audio":
-            for run in speech_runs("tone", _TONE_HZ, _TONE_MS, 60):
-                yield AudioDelta(AudioFrame(run, 24_000))
 
     # --- Who thinks -----------------------------------------------------------------------------------------------
 
@@ -382,18 +368,3 @@ def _going_on(request: ResponseRequest, said: _Said) -> ResponseRequest:
     partial = Message(said.item_id or _PARTIAL_ID, "assistant", (TextPart(said.text),), "incomplete")
     settings = replace(request.settings, instructions=request.settings.instructions + _GO_ON)
     return replace(request, items=(*request.items, partial), settings=settings)
-
-
-async def _spoken(standby: Standby, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
-    try:
-        engine = standby.make()
-        try:
-            await engine.open(request.settings)
-            async with aclosing(engine.respond(request)) as events:
-                async for event in events:
-                    if isinstance(event, TextDelta | AudioDelta):
-                        yield event
-        finally:
-            await engine.aclose()
-    except EngineError as error:
-        _log.warning("nobody speaks for the engine", why=error.message)

@@ -22,11 +22,12 @@ from voice.engines.port import (
     ResponseEvent,
     ResponseRequest,
     TokenUsage,
+    TranscriptDone,
     TranscriptionEvent,
     TranscriptionRequest,
 )
 from voice.errors import EngineUnavailable
-from voice.session.items import AudioPart, Item, Message
+from voice.session.items import AudioPart, Item, Message, pcm_duration_ms
 from voice.upstream.connection import Connection
 from voice.upstream.ears import Ears
 from voice.upstream.hosted import FORGOTTEN
@@ -48,18 +49,21 @@ class UpstreamEngine:
         connect: Callable[[], Opened] | None = None,
         on_rotated: Callable[[Taken], None] = lambda _why: None,
         on_usage: Callable[[TokenUsage], None] = lambda _usage: None,
+        on_heard: Callable[[str, float], None] = lambda _model, _duration_s: None,
     ) -> None:
         """`connect` makes a connection that is not open yet; `on_rotated` is told when another line was taken.
 
-        `on_usage` is told what each answer cost in tokens.
+        `on_usage` is told what each answer cost in tokens, `on_heard` which model wrote how many seconds down.
         """
         self._options = options
         self._on_rotated = on_rotated
         self._on_usage = on_usage
+        self._on_heard = on_heard
+        self._safety_identifier = safety_identifier
         self._settings = EngineSettings()
         self._lines = Lines(
             options,
-            connect or (lambda: Connection(options, safety_identifier=safety_identifier)),
+            connect or self._connect,
             prepare=self._prepare,
             taken=self._work_with,
             is_quiet=lambda: not self._ears.has_turn and self._utterance is None,
@@ -146,8 +150,6 @@ class UpstreamEngine:
         try:
             while True:
                 event = await answering.next(limit_s)
-                if isinstance(event, TokenUsage):
-                    self._on_usage(event)
                 yield event
                 if isinstance(event, EngineDone):
                     return
@@ -166,6 +168,10 @@ class UpstreamEngine:
             line.commit(request.item_id, request.pcm)
         self._note_committed(request.item_id)
         async for event in line.transcript(request.item_id, _TRANSCRIPT_S):
+            if isinstance(event, TranscriptDone):
+                model = self._settings.transcription_model or self._options.transcription_model or ""
+                counted_s = event.usage if isinstance(event.usage, float) else pcm_duration_ms(len(request.pcm)) / 1000
+                self._on_heard(model, counted_s)
             yield event
 
     async def aclose(self) -> None:
@@ -175,8 +181,16 @@ class UpstreamEngine:
 
     # --- Lines and turns --------------------------------------------------------------------------------------------
 
+    def _connect(self) -> Connection:
+        return Connection(
+            self._options,
+            safety_identifier=self._safety_identifier,
+            only_transcribes=self._settings.only_transcribes,
+        )
+
     def _prepare(self, line: Line) -> None:
         """Tell a new line what the upstream has to know: the settings and the conversation."""
+        line.on_usage = self._on_usage
         line.configure(self._settings)
         line.seed(self._items)
 

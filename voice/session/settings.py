@@ -12,7 +12,15 @@ from pydantic import BaseModel
 from voice.engines.port import EngineSettings
 from voice.protocol.response_params import ResponseParams
 from voice.protocol.session_config import SessionConfig
-from voice.protocol.session_fields import FunctionTool, NamedToolChoice, Tool, ToolChoice, voice_name
+from voice.protocol.session_fields import (
+    LOGPROBS,
+    FunctionTool,
+    NamedToolChoice,
+    Tool,
+    ToolChoice,
+    TranscriptionConfig,
+    voice_name,
+)
 from voice.session.response import ResponseShape
 from voice.tooling import ToolSpec
 
@@ -50,6 +58,9 @@ def engine_settings(
         transcription_language=transcription.language if transcription else None,
         transcription_prompt=transcription.prompt if transcription else None,
         transcription_model=transcription.model if transcription else None,
+        transcription_hints=_hints(transcription) if transcription else {},
+        wants_logprobs=LOGPROBS in (config.include or ()),
+        only_transcribes=config.type == "transcription",
         turn_detection=config.audio.input.turn_detection,
         passed_on=_passed_on(config, params),
     )
@@ -83,6 +94,10 @@ def _passed_on(config: SessionConfig, params: ResponseParams | None) -> dict[str
         for name, value in fields.items()
         if value is not None
     }
+
+
+def _hints(transcription: TranscriptionConfig) -> dict[str, Any]:
+    return transcription.model_dump(include={"keywords", "languages", "delay"}, exclude_none=True)
 
 
 def client_tools(tools: Sequence[Tool]) -> tuple[ToolSpec, ...]:

@@ -4,9 +4,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from voice.engines.port import TokenLogprob, TranscriptDelta, TranscriptDone, TranscriptionEvent, TranscriptSegment
+from voice.engines.port import (
+    TokenLogprob,
+    TokenUsage,
+    TranscriptDelta,
+    TranscriptDone,
+    TranscriptionEvent,
+    TranscriptSegment,
+)
 from voice.errors import EngineError
 from voice.protocol import server_events as wire_events
+from voice.protocol.conversation_events import TranscriptionUsage
 from voice.protocol.session_fields import LOGPROBS
 from voice.session.core import Core
 from voice.session.items import AudioPart, Message
@@ -41,10 +49,10 @@ class Transcripts:
                 )
             case TranscriptSegment() if self._is_wanted:
                 self._send_segment(item_id, event)
-            case TranscriptDone(transcript=transcript, logprobs=logprobs):
-                duration_ms = self._keep(item_id, transcript)
+            case TranscriptDone():
+                duration_ms = self._keep(item_id, event.transcript)
                 if self._is_wanted:
-                    self._send(item_id, transcript, duration_ms, logprobs)
+                    self._send(item_id, event, duration_ms)
 
     def receive_failure(self, item_id: str, error: EngineError) -> None:
         """The words could not be had; the item stays."""
@@ -98,22 +106,33 @@ class Transcripts:
         self._core.conversation.annotate(replace(item, parts=parts))
         return sum(part.duration_ms for part in parts if isinstance(part, AudioPart))
 
-    def _send(self, item_id: str, transcript: str, duration_ms: int, logprobs: Sequence[TokenLogprob]) -> None:
-        audio, text = user_audio_tokens(duration_ms), text_tokens(transcript)
-        usage = wire_events.TranscriptionUsageTokens(
-            total_tokens=audio + text,
-            input_tokens=audio,
-            output_tokens=text,
-            input_token_details=wire_events.TranscriptionInputTokenDetails(text_tokens=0, audio_tokens=audio),
-        )
+    def _send(self, item_id: str, done: TranscriptDone, duration_ms: int) -> None:
+        usage = done.usage
+        if usage is None:
+            audio, text = user_audio_tokens(duration_ms), text_tokens(done.transcript)
+            usage = TokenUsage(input_audio=audio, output_text=text)
         out = self._core.out
         out.send(
             wire_events.ConversationItemInputAudioTranscriptionCompleted(
                 event_id=out.event_id(),
                 item_id=item_id,
                 content_index=0,
-                transcript=transcript,
-                usage=usage,
-                **self._sureness(logprobs),
+                transcript=done.transcript,
+                usage=_usage_to_wire(usage),
+                **self._sureness(done.logprobs),
             )
         )
+
+
+def _usage_to_wire(usage: TokenUsage | float) -> TranscriptionUsage:
+    if not isinstance(usage, TokenUsage):
+        return wire_events.TranscriptionUsageDuration(seconds=usage)
+    taken = usage.input_audio + usage.input_text
+    return wire_events.TranscriptionUsageTokens(
+        total_tokens=taken + usage.output_text,
+        input_tokens=taken,
+        output_tokens=usage.output_text,
+        input_token_details=wire_events.TranscriptionInputTokenDetails(
+            text_tokens=usage.input_text, audio_tokens=usage.input_audio
+        ),
+    )

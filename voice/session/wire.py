@@ -177,9 +177,9 @@ def usage_to_wire(usage: TokenUsage) -> Usage:
             text_tokens=usage.input_text,
             audio_tokens=usage.input_audio,
             image_tokens=usage.input_image,
-            cached_tokens=usage.cached_text + usage.cached_audio,
+            cached_tokens=usage.cached_text + usage.cached_audio + usage.cached_image,
             cached_tokens_details=CachedTokensDetails(
-                text_tokens=usage.cached_text, audio_tokens=usage.cached_audio, image_tokens=0
+                text_tokens=usage.cached_text, audio_tokens=usage.cached_audio, image_tokens=usage.cached_image
             ),
         ),
         output_token_details=OutputTokenDetails(text_tokens=usage.output_text, audio_tokens=usage.output_audio),

@@ -130,7 +130,8 @@ class Answer:
 
 def _end(response: dict[str, Any]) -> list[ResponseEvent]:
     details = response.get("status_details") or {}
-    counted: list[ResponseEvent] = [_usage(response["usage"])] if response.get("usage") else []
+    usage = usage_of(response)
+    counted: list[ResponseEvent] = [] if usage is None else [usage]
     match response.get("status"):
         case "completed":
             return [*counted, EngineDone()]
@@ -143,7 +144,11 @@ def _end(response: dict[str, Any]) -> list[ResponseEvent]:
     raise EngineUnavailable("The upstream cancelled its answer.")
 
 
-def _usage(usage: dict[str, Any]) -> TokenUsage:
+def usage_of(response: dict[str, Any]) -> TokenUsage | None:
+    """Return what a response has cost; None when the upstream does not say."""
+    usage = response.get("usage")
+    if not usage:
+        return None
     heard, said = usage.get("input_token_details") or {}, usage.get("output_token_details") or {}
     cached = heard.get("cached_tokens_details") or {"text_tokens": heard.get("cached_tokens", 0)}
     return TokenUsage(
@@ -152,6 +157,7 @@ def _usage(usage: dict[str, Any]) -> TokenUsage:
         input_image=heard.get("image_tokens") or 0,
         cached_text=cached.get("text_tokens") or 0,
         cached_audio=cached.get("audio_tokens") or 0,
+        cached_image=cached.get("image_tokens") or 0,
         output_text=said.get("text_tokens") or 0,
         output_audio=said.get("audio_tokens") or 0,
     )

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import structlog
 
-from voice.engines.port import EngineNotice, ResponseRequest
+from voice.engines.port import EngineNotice, ResponseRequest, TokenUsage
 from voice.errors import EngineError, EngineUnavailable
 from voice.session.items import ToolCall
-from voice.upstream.answer import failure
+from voice.upstream.answer import failure, usage_of
 from voice.upstream.answering import Answering
 from voice.upstream.hosted import HostedCalls
 from voice.upstream.mirror import Mirror
@@ -27,11 +27,21 @@ _log = structlog.get_logger(__name__)
 class Answers:
     """Of one line."""
 
-    def __init__(self, mirror: Mirror, send: Callable[[Event], None], tell: Callable[[EngineNotice], None]) -> None:
-        """`tell` is given what has become of hosted tools when nobody reads their answer any more."""
+    def __init__(
+        self,
+        mirror: Mirror,
+        send: Callable[[Event], None],
+        *,
+        tell: Callable[[EngineNotice], None],
+        count: Callable[[TokenUsage], None],
+    ) -> None:
+        """`tell` is given what has become of hosted tools when nobody reads their answer any more, `count` what each
+        answer has cost.
+        """
         self._mirror = mirror
         self._send = send
         self._tell = tell
+        self._count_usage = count
         self._asked: dict[str, Answering] = {}
         self._by_upstream_id: dict[str, Answering] = {}
         self._unasked: Answering | None = None
@@ -114,6 +124,7 @@ class Answers:
             self._note_output(event.get("item") or {})
         answering.receive(event)
         if kind == "response.done":
+            self._count(event["response"])
             self._finish(answering)
 
     def refuse(self, response_id: str, code: str | None, message: str | None) -> bool:
@@ -150,6 +161,15 @@ class Answers:
         if answering is not None:
             answering.upstream_id = response["id"]
             self._by_upstream_id[response["id"]] = answering
+
+    def _count(self, response: dict[str, Any]) -> None:
+        """An answer costs what it costs, whether anybody has waited for its end or not."""
+        try:
+            usage = usage_of(response)
+        except (TypeError, ValueError, AttributeError):
+            return
+        if usage is not None:
+            self._count_usage(usage)
 
     def _note_output(self, item: dict[str, Any]) -> None:
         if item.get("type") == "message" and isinstance(item.get("id"), str):

@@ -39,11 +39,14 @@ class _Connect(connect):
 class Connection:
     """One connection and its line. Its task ends with `aclose`, or by itself when it is lost."""
 
-    def __init__(self, options: UpstreamOptions, *, safety_identifier: str | None = None) -> None:
+    def __init__(
+        self, options: UpstreamOptions, *, safety_identifier: str | None = None, only_transcribes: bool = False
+    ) -> None:
         self.line = Line(options, self.send, self._send_audio)
         self.request_id = f"upstream_{Ids().stem}"
         """`X-Client-Request-Id` of the handshake."""
         self._options = options
+        self._url = address(options, only_transcribes=only_transcribes)
         self._safety_identifier = safety_identifier
         self._socket: ClientConnection | None = None
         self._running: asyncio.Task[None] | None = None
@@ -55,7 +58,7 @@ class Connection:
         try:
             async with asyncio.timeout(options.connect_s):
                 self._socket = await _Connect(
-                    address(options),
+                    self._url,
                     additional_headers=handshake_headers(options, self.request_id, self._safety_identifier),
                     compression=None,
                     max_size=_MAX_EVENT_BYTES,

@@ -69,6 +69,8 @@ class Passage:
     """One connection, as it was seen: for tests that want to know what was said."""
 
     fault: Fault
+    path: str = ""
+    """With the query."""
     headers: dict[str, str] = field(default_factory=dict)
     to_upstream: list[str] = field(default_factory=list)
     to_client: list[str] = field(default_factory=list)
@@ -97,7 +99,7 @@ class FaultyUpstream:
     async def _judge(self, connection: ServerConnection, request: Request) -> Response | None:
         place = len(self.passages)
         fault = self._faults[place] if place < len(self._faults) else Fault.NONE
-        passage = Passage(fault, {name.lower(): value for name, value in request.headers.raw_items()})
+        passage = Passage(fault, request.path, {name.lower(): value for name, value in request.headers.raw_items()})
         self.passages.append(passage)
         self._passing[connection] = passage
         if fault in _STATUSES:

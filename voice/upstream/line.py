@@ -21,6 +21,7 @@ from voice.engines.port import (
     RateLimitLeft,
     RateLimitsReported,
     ResponseRequest,
+    TokenUsage,
     TranscriptionEvent,
 )
 from voice.errors import EngineError, EngineProtocolError, EngineRefused, EngineUnavailable
@@ -68,7 +69,11 @@ class Line:
         """Whether a turn started or stopped, the sample of this line's own clock, and what the upstream calls it."""
         self._send = send
         self._send_audio = send_audio or (lambda audio: send({"type": "input_audio_buffer.append", "audio": audio}))
-        self._answers = Answers(self.mirror, send, lambda notice: self.on_notice(notice))
+        self.on_usage: Callable[[TokenUsage], None] = lambda _: None
+        """What each answer has cost, those that were broken off among them."""
+        self._answers = Answers(
+            self.mirror, send, tell=lambda notice: self.on_notice(notice), count=lambda usage: self.on_usage(usage)
+        )
         self._going_on: Answering | None = None
         self._growing: str | None = None
         self._committing: deque[str] = deque()

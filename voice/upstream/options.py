@@ -45,14 +45,17 @@ class UpstreamOptions:
     """So long before that end a new connection is made, to be taken at the next quiet moment."""
 
 
-def address(options: UpstreamOptions) -> str:
-    """Return the URL to connect to."""
+def address(options: UpstreamOptions, *, only_transcribes: bool = False) -> str:
+    """Return the URL to connect to; a transcription session is asked for by its intent, and without a model."""
     parts = urlsplit(options.url)
     path = parts.path.rstrip("/")
     if not path.endswith("/realtime"):
         path += "/realtime"
     query = dict(parse_qsl(parts.query)) | dict(options.query)
-    if options.model is not None and "deployment" not in query:
+    if only_transcribes:
+        query.pop("model", None)
+        query["intent"] = "transcription"
+    elif options.model is not None and "deployment" not in query:
         query["model"] = options.model
     return urlunsplit((_SCHEMES.get(parts.scheme, parts.scheme), parts.netloc, path, urlencode(query), ""))
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from voice.engines.port import EngineSettings
-from voice.protocol.session_fields import ServerVad
+from voice.protocol.session_fields import LOGPROBS, ServerVad
 from voice.session.items import AudioPart, ImagePart, Item, Message, Part, TextPart, ToolCall, ToolOutput
 from voice.tooling import ToolSpec
 from voice.upstream.options import UpstreamOptions
@@ -27,6 +27,9 @@ def session_update(settings: EngineSettings, options: UpstreamOptions) -> Event:
     heard: dict[str, Any] = {"format": _PCM, "turn_detection": _turn_detection(settings, options)}
     model = settings.transcription_model or options.transcription_model
     heard["transcription"] = None if model is None else _transcription(settings, model)
+    include = {"include": [LOGPROBS]} if settings.wants_logprobs else {}
+    if settings.only_transcribes:
+        return {"type": "session.update", "session": {"type": "transcription", "audio": {"input": heard}} | include}
     voice = options.voice or settings.voice
     session: dict[str, Any] = {
         "type": "realtime",
@@ -37,7 +40,7 @@ def session_update(settings: EngineSettings, options: UpstreamOptions) -> Event:
         "max_output_tokens": settings.max_output_tokens or "inf",
         "audio": {"input": heard, "output": {"format": _PCM, "voice": voice, "speed": settings.speed}},
     }
-    return {"type": "session.update", "session": session | dict(settings.passed_on) | dict(options.session)}
+    return {"type": "session.update", "session": session | include | dict(settings.passed_on) | dict(options.session)}
 
 
 def response_create(
@@ -164,7 +167,8 @@ def _turn_detection(settings: EngineSettings, options: UpstreamOptions) -> Event
 
 def _transcription(settings: EngineSettings, model: str) -> Event:
     named = {"language": settings.transcription_language, "prompt": settings.transcription_prompt}
-    return {"model": model} | {name: value for name, value in named.items() if value}
+    hints = settings.transcription_hints
+    return {"model": model} | {name: value for name, value in named.items() if value} | dict(hints)
 
 
 def _tool(tool: ToolSpec) -> Event:

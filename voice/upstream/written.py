@@ -8,7 +8,14 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from typing import Final
 
-from voice.engines.port import TranscriptDelta, TranscriptDone, TranscriptionEvent
+from voice.engines.port import (
+    TokenLogprob,
+    TokenUsage,
+    TranscriptDelta,
+    TranscriptDone,
+    TranscriptionEvent,
+    TranscriptSegment,
+)
 from voice.errors import EngineError, EngineUnavailable
 from voice.upstream.words import Event
 
@@ -46,9 +53,12 @@ class WrittenTurns:
         """Take an event about a turn's words."""
         words = self._of(str(event.get("item_id")))
         if kind.endswith(".delta") and isinstance(event.get("delta"), str):
-            words.put_nowait(TranscriptDelta(event["delta"]))
+            words.put_nowait(TranscriptDelta(event["delta"], _logprobs(event)))
+        elif kind.endswith(".segment"):
+            if (segment := _segment(event)) is not None:
+                words.put_nowait(segment)
         elif kind.endswith(".completed") and isinstance(event.get("transcript"), str):
-            words.put_nowait(TranscriptDone(event["transcript"]))
+            words.put_nowait(TranscriptDone(event["transcript"], _logprobs(event), _usage(event)))
         elif kind.endswith(".failed"):
             words.put_nowait(EngineError("The upstream could not write the turn down."))
 
@@ -85,6 +95,36 @@ class WrittenTurns:
         while len(self._words) > _REMEMBERED:
             self._words.popitem(last=False)
         return words
+
+
+def _logprobs(event: Event) -> tuple[TokenLogprob, ...]:
+    try:
+        return tuple(TokenLogprob(str(each["token"]), float(each["logprob"])) for each in event.get("logprobs") or ())
+    except (KeyError, TypeError, ValueError):
+        return ()
+
+
+def _segment(event: Event) -> TranscriptSegment | None:
+    try:
+        return TranscriptSegment(str(event["text"]), str(event["speaker"]), float(event["start"]), float(event["end"]))
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _usage(event: Event) -> TokenUsage | float | None:
+    """Return what the upstream counted, tokens or seconds."""
+    try:
+        usage = event["usage"]
+        if usage["type"] == "duration":
+            return float(usage["seconds"])
+        details = usage.get("input_token_details") or {"audio_tokens": usage["input_tokens"]}
+        return TokenUsage(
+            input_text=int(details.get("text_tokens") or 0),
+            input_audio=int(details.get("audio_tokens") or 0),
+            output_text=int(usage["output_tokens"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
 
 
 def _fail(name: "asyncio.Future[str]", error: EngineError) -> None:

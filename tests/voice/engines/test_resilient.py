@@ -18,10 +18,15 @@ from voice.engines.port import (
     TextDelta,
     ToolCallDone,
     ToolCallStarted,
+    TranscriptDelta,
+    TranscriptDone,
+    TranscriptionEvent,
+    TranscriptionRequest,
 )
-from voice.engines.resilient import Patience, ResilientEngine, Standby
+from voice.engines.resilient import Patience, ResilientEngine
 from voice.engines.script import Script
 from voice.engines.scripted import ScriptedEngine
+from voice.engines.standby import Standby
 from voice.errors import EngineError, EngineRefused, EngineUnavailable
 from voice.remote.retry import RetryPolicy
 from voice.session.items import Message, TextPart
@@ -197,3 +202,39 @@ async def test_who_takes_over_with_other_abilities_says_so():
     notice = await anext(engine.notices())
     await engine.aclose()
     assert notice == EngineReplaced(spare.capabilities)
+
+
+class Deaf(ScriptedEngine):
+    """Cannot write anything down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    async def transcribe(self, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionEvent, None]:
+        self.asked += 1
+        raise EngineUnavailable("gone")
+        yield TranscriptDone("")
+
+
+async def written(engine: ResilientEngine) -> list[TranscriptionEvent]:
+    return [event async for event in engine.transcribe(TranscriptionRequest("item_1", bytes(4800)))]
+
+
+async def test_a_session_that_only_transcribes_gets_its_words_from_whoever_can():
+    deaf = Deaf()
+    engine = of(deaf, ScriptedEngine(Script.from_dict({"transcripts": ["hello"]})))
+    await engine.open(EngineSettings(only_transcribes=True))
+    assert await written(engine) == [TranscriptDelta("hello"), TranscriptDone("hello")]
+    assert deaf.asked == 2
+    await engine.aclose()
+
+
+async def test_words_of_a_conversation_are_asked_for_once():
+    deaf = Deaf()
+    engine = of(deaf, ScriptedEngine())
+    await engine.open(EngineSettings())
+    with pytest.raises(EngineUnavailable):
+        await written(engine)
+    assert deaf.asked == 1
+    await engine.aclose()

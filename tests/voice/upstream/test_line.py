@@ -14,6 +14,7 @@ from voice.engines.port import (
     RateLimitsReported,
     ResponseRequest,
     TextDelta,
+    TokenUsage,
     TranscriptDelta,
     TranscriptDone,
 )
@@ -152,6 +153,19 @@ async def test_cancelling_waits_for_the_end_before_the_next_is_asked(sent):
     assert not waiting.done()
     sent.done(status="cancelled")
     await waiting
+
+
+async def test_an_answer_that_was_broken_off_costs_what_it_cost(sent):
+    counted: list[Any] = []
+    sent.line.on_usage = counted.append
+    answering = sent.line.ask(ASK)
+    sent.created()
+    sent.line.leave(ASK, answering)
+    usage = {"input_token_details": {"text_tokens": 9}, "output_token_details": {"audio_tokens": 4}}
+    sent.line.receive(
+        {"type": "response.done", "response": {"id": "resp_theirs", "status": "cancelled", "usage": usage}}
+    )
+    assert counted == [TokenUsage(input_text=9, output_audio=4)]
 
 
 async def test_cancelling_what_is_over_says_nothing(sent):

@@ -45,3 +45,8 @@ def test_everyone_else_takes_a_bearer_and_learns_who_asks():
 
 def test_a_key_stays_out_of_the_text_form():
     assert "secret" not in repr(UpstreamOptions("wss://a/v1", key="secret", headers={"x": "secret"}))
+
+
+def test_a_transcription_session_is_asked_for_by_its_intent_and_without_a_model():
+    options = UpstreamOptions("wss://api.openai.com/v1/realtime?model=x", "gpt-realtime")
+    assert address(options, only_transcribes=True) == "wss://api.openai.com/v1/realtime?intent=transcription"
