@@ -1,7 +1,7 @@
 """Carries a session over one WebSocket (contract 2.4 to 2.7): JSON text both ways, audio in base64."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -15,6 +15,7 @@ from voice.audio.frames import AudioFrame
 from voice.ids import Ids
 from voice.protocol.client_events import ClientEvent, InvalidEvent
 from voice.protocol.codec import encode_server_event
+from voice.protocol.dialect import Dialect
 from voice.protocol.server_events import ServerEvent
 from voice.session.effects import FinishAudio, PlayAudio
 
@@ -54,9 +55,9 @@ class WebSocketLimits:
 
 
 class WebSocketTransport(Generic[_Event]):
-    """One client on one WebSocket, whose text frames `decode` reads; owns no task.
+    """One client on one WebSocket, in its dialect; owns no task.
 
-    With `decode_client_event` it implements `voice.transport.Transport`, and is a `ConversationSocket`.
+    In a dialect of conversations it implements `voice.transport.Transport`, and is a `ConversationSocket`.
     """
 
     plays_in_real_time = False
@@ -67,7 +68,7 @@ class WebSocketTransport(Generic[_Event]):
         stream: asyncio.WriteTransport,
         limits: WebSocketLimits,
         traffic: Traffic | None,
-        decode: Callable[[str], _Event | InvalidEvent],
+        dialect: Dialect[_Event],
     ) -> None:
         """Use `accept`; `stream` is the byte stream under `socket`."""
         self.response = socket
@@ -76,7 +77,8 @@ class WebSocketTransport(Generic[_Event]):
         self._stream = stream
         self._limits = limits
         self._traffic = traffic or Traffic()
-        self._decode = decode
+        self._decode = dialect.decode
+        self._rewrite = dialect.rewrite
         self._outbox = Outbox(socket, stream, limits.outbox, self._traffic)
         self._deltas = AudioDeltas(Ids())
         self._closing = False
@@ -87,7 +89,7 @@ class WebSocketTransport(Generic[_Event]):
     async def accept(
         cls,
         request: web.Request,
-        decode: Callable[[str], _Event | InvalidEvent],
+        dialect: Dialect[_Event],
         *,
         protocol: str | None = None,
         limits: WebSocketLimits | None = None,
@@ -95,8 +97,7 @@ class WebSocketTransport(Generic[_Event]):
     ) -> "WebSocketTransport[_Event]":
         """Answer the upgrade request with 101. The caller must `aclose` what it gets.
 
-        `decode` never raises; `protocol` is the subprotocol to select. Raises: ConnectionResetError when the client has
-        gone.
+        `protocol` is the subprotocol to select. Raises: ConnectionResetError when the client has gone.
         """
         limits = limits or WebSocketLimits()
         socket = web.WebSocketResponse(
@@ -115,7 +116,7 @@ class WebSocketTransport(Generic[_Event]):
         stream = request.transport
         if stream is None:
             raise ConnectionResetError("the client went away during the handshake")
-        return cls(socket, stream, limits, traffic, decode)
+        return cls(socket, stream, limits, traffic, dialect)
 
     async def frames(self) -> AsyncIterator[AudioFrame]:
         """End at once: audio comes as `input_audio_buffer.append` among the client events."""
@@ -169,17 +170,22 @@ class WebSocketTransport(Generic[_Event]):
 
     def send_event(self, event: ServerEvent) -> None:
         """Queue an event for the wire. A full outbox is a slow consumer: the connection is dropped."""
-        self._outbox.send(encode_server_event(event))
+        self._send(encode_server_event(event))
 
     def play_audio(self, audio: PlayAudio) -> None:
         """Queue audio as deltas of at most 96 KiB, in the format of the response."""
         for text in self._deltas.encode(audio):
-            self._outbox.send(text)
+            self._send(text)
 
     def finish_audio(self, audio: FinishAudio) -> None:
         """Send the samples that resampling held back. Call it before the item's `response.output_audio.done`."""
         for text in self._deltas.finish(audio):
-            self._outbox.send(text)
+            self._send(text)
+
+    def _send(self, text: str) -> None:
+        spoken = self._rewrite(text) if self._rewrite is not None else text
+        if spoken is not None:
+            self._outbox.send(spoken)
 
     def flush_audio(self) -> Flushed | None:
         """Do nothing: the client plays, drops what it has and truncates the item itself (contract 4.7)."""

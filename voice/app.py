@@ -163,6 +163,7 @@ class _Builder:
             calls=calls,
             console=self._console(),
             translations=sessions,
+            translates_beta=self._config.server.beta_clients == "translate",
         )
 
         async def close_pool(_: web.Application) -> None:

@@ -84,6 +84,8 @@ class ServerConfig(Section):
     """The longest event a client may send; the contract allows 15 MiB of audio, which is 20 MiB of base64."""
     drain_s: float = Field(20, ge=0)
     """How long sessions may go on when the service is told to stop."""
+    beta_clients: Literal["refuse", "translate"] = "refuse"
+    """Clients that speak the beta of 2024: told to change, as the live service does, or served in their own words."""
 
     @property
     def is_loopback(self) -> bool:

@@ -227,15 +227,21 @@ Hold = Callable[[ServiceProcess, str, Conversation], Awaitable[list[Frame]]]
 
 @pytest.fixture
 def hold() -> Hold:
-    """Hold a conversation with a model of a service through the official client; return every frame."""
+    """Hold a conversation with a model of a service through the official client, or that of the beta.
 
-    async def run(service: ServiceProcess, model: str, conversation: Conversation) -> list[Frame]:
+    Returns every frame.
+    """
+
+    async def run(
+        service: ServiceProcess, model: str, conversation: Conversation, *, beta: bool = False
+    ) -> list[Frame]:
         openai = AsyncOpenAI(
             api_key="none",
             base_url=f"{service.http_url}/v1",
             websocket_base_url=f"ws://{service.host}:{service.port}/v1",
         )
-        async with openai, openai.realtime.connect(model=model) as connection:
+        connecting: Any = openai.beta.realtime.connect(model=model) if beta else openai.realtime.connect(model=model)
+        async with openai, connecting as connection:
             client = OfficialClient(connection)
             tasks = [asyncio.create_task(client.read()), asyncio.create_task(client.microphone.run())]
             talking = asyncio.create_task(conversation(client))

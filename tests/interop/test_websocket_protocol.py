@@ -9,7 +9,7 @@ from aiohttp import WSMessage, WSMsgType, web
 from websockets.asyncio.client import connect
 
 from transports.websocket import WebSocketTransport
-from voice.protocol.codec import decode_client_event
+from voice.protocol.dialect import GA
 
 COMPRESSION = ("12.*", "13.*")
 """Cases that are about nothing else."""
@@ -17,7 +17,7 @@ COMPRESSION = ("12.*", "13.*")
 
 async def echo(request: web.Request) -> web.StreamResponse:
     """Send back each message as it came; the transport itself would answer all but events with an error."""
-    transport = await WebSocketTransport.accept(request, decode_client_event)
+    transport = await WebSocketTransport.accept(request, GA)
     socket, messages = transport.response, list[WSMessage]()
     receive = socket.receive
 

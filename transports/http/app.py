@@ -4,6 +4,7 @@
 |---|---|---|
 | GET /v1/realtime           | yes | the upgrade to a session (`realtime.py`) |
 | POST /v1/realtime/client_secrets | yes | a secret that opens sessions (`client_secrets.py`) |
+| POST /v1/realtime/sessions, …/transcription_sessions | yes | the same for clients of the beta (`beta.py`) |
 | GET /v1/realtime/translations | yes | the upgrade to a translation; its client secrets beside it (`translations.py`) |
 | POST /v1/realtime/calls    | yes | an SDP answer; a session over WebRTC (`webrtc.py`) |
 | POST /v1/realtime          | yes | the same, under its old name |
@@ -29,6 +30,7 @@ from prometheus_client import CollectorRegistry
 
 from transports.http.audio import Audio
 from transports.http.auth import KeyRing, authenticate
+from transports.http.beta import BetaSessions
 from transports.http.call_control import CallControl
 from transports.http.calls import Calls
 from transports.http.chat import Chat
@@ -71,6 +73,7 @@ def build_app(
     calls: Calls | None = None,
     console: ConsoleSettings | None = None,
     translations: TranslationSessions | None = None,
+    translates_beta: bool = False,
 ) -> web.Application:
     """Return the application; whoever runs it drains `sessions` first and then cleans the application up.
 
@@ -78,13 +81,14 @@ def build_app(
     on this machine is let in: bind loopback only then. `single_requests` serves what is asked outside sessions; without
     `webrtc` no calls are made. Sidebands find sessions in `calls`, those of other transports too.
     Without `console` there is no page at `/`, without `translations` nothing is translated.
+    `translates_beta` serves clients of the beta in their own words; otherwise they are refused.
     """
     traffic = Traffic()
     registry = registry or CollectorRegistry()
     registry.register(TrafficCollector(traffic))
     secrets, calls = ClientSecrets(), calls or Calls()
     limits = limits or WebSocketLimits()
-    realtime = Realtime(sessions, keys, limits, traffic, secrets, calls)
+    realtime = Realtime(sessions, keys, limits, traffic, secrets, calls, translates_beta)
     readers = _page_keys(keys, console)
     service = _Service(sessions, readers, registry)
     control = _Control(sessions, keys, secrets, webrtc)
@@ -104,6 +108,8 @@ def build_app(
             web.get("/metrics", service.metrics),
         ]
     )
+    if translates_beta:
+        app.add_routes(BetaSessions(sessions, keys, secrets).routes())
     if translations is not None:
         _add_translations(app, Translations(translations, keys, secrets, limits, traffic))
     if webrtc is not None:

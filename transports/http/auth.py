@@ -66,6 +66,11 @@ class Caller:
     """The client secret that was shown instead of the key that made it."""
 
     @property
+    def speaks_beta(self) -> bool:
+        """True for the secrets that were made for clients of the beta."""
+        return self.secret is not None and self.secret.speaks_beta
+
+    @property
     def opening(self) -> SessionUpdateBody | None:
         """What the secret begins a conversation or a transcription with; None without a secret.
 

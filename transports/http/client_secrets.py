@@ -46,6 +46,8 @@ class ClientSecret:
     expires_at: int
     """Unix seconds."""
     size_bytes: int
+    speaks_beta: bool = False
+    """Whoever shows it is a client of the beta, whatever else it says."""
 
 
 class ClientSecrets:
@@ -63,7 +65,13 @@ class ClientSecrets:
         self._clock = clock
 
     def mint(
-        self, session: SecretSession, *, key_id: str | None, lifetime_s: int, size_bytes: int
+        self,
+        session: SecretSession,
+        *,
+        key_id: str | None,
+        lifetime_s: int,
+        size_bytes: int,
+        speaks_beta: bool = False,
     ) -> tuple[str, ClientSecret]:
         """Return a new secret and what is kept of it. Raises: ApiError 429: too many live, in all or of that key."""
         now_s = self._clock()
@@ -77,7 +85,7 @@ class ClientSecrets:
         if self._has_its_share(key_id, size_bytes):
             raise _refusal("Too many client secrets of this key are alive.")
         value = PREFIX + secrets.token_hex(16)
-        secret = ClientSecret(key_id, session, int(now_s) + lifetime_s, size_bytes)
+        secret = ClientSecret(key_id, session, int(now_s) + lifetime_s, size_bytes, speaks_beta)
         self._known[_digest(value)] = secret
         self._count(secret)
         return value, secret

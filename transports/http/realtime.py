@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import structlog
 from aiohttp import web
 
-from transports.http.auth import Caller, KeyRing, identify_caller, offered_protocols
+from transports.http.auth import Caller, KeyRing, identify_caller
+from transports.http.beta import is_beta
 from transports.http.calls import Call, Calls, call_not_found
 from transports.http.client_secrets import ClientSecrets
 from transports.http.errors import ApiError
@@ -21,13 +22,12 @@ from transports.outbox import Traffic
 from transports.shared import SharedTransport
 from transports.websocket import ConversationSocket, WebSocketLimits, WebSocketTransport
 from voice.ids import Ids
-from voice.protocol.codec import decode_client_event
+from voice.protocol.client_events import ClientEvent
+from voice.protocol.dialect import BETA, GA, Dialect
 from voice.protocol.server_events import ErrorBody, ErrorEvent
 from voice.protocol.session_config import SessionUpdateBody
 
 log = structlog.get_logger(__name__)
-
-BETA_PROTOCOL = "openai-beta.realtime-v1"
 
 MAX_SIDEBANDS = 16
 """Per call: each is sent every event."""
@@ -48,6 +48,8 @@ class Realtime:
     traffic: Traffic
     secrets: ClientSecrets = field(default_factory=ClientSecrets)
     calls: Calls = field(default_factory=Calls)
+    translates_beta: bool = False
+    """Clients of the beta are served in their own words, and not refused."""
     _open: set[ConversationSocket] = field(default_factory=set)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -56,7 +58,8 @@ class Realtime:
         _check_request(request)
         if "call_id" in request.query:
             return await self._join(request, caller)
-        if _is_beta(request):
+        dialect = BETA if is_beta(request) or caller.speaks_beta else GA
+        if dialect is BETA and not self.translates_beta:
             return await self._refuse_beta(request)
         opening = _opening(request, caller)
         # What the secret names goes before the query: who holds it was given this one, not any.
@@ -65,7 +68,7 @@ class Realtime:
         place = self.sessions.admit(agent, key_id=caller.key_id, opening=opening)
         request[CALL_ID] = self.calls.new_id()
         try:
-            transport = await self._accept(request)
+            transport = await self._accept(request, dialect)
         except BaseException:
             place.release()
             raise
@@ -97,13 +100,13 @@ class Realtime:
     async def _join(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """Carry a sideband. A client secret joins nothing, and an old client finds nothing (contract 2.3, 2.6)."""
         call_id = request.query["call_id"]
-        if caller.secret is not None or _is_beta(request):
+        if caller.secret is not None or is_beta(request):
             raise call_not_found()
         call = self.calls.find(call_id, caller.key_id)
         if call.transport.sideband_count >= MAX_SIDEBANDS:
             raise ApiError(429, f"This call has all {MAX_SIDEBANDS} sidebands that it may.", code="rate_limit_exceeded")
         with call.transport.place_for_sideband():
-            transport = await self._accept(request)
+            transport = await self._accept(request, GA)
             self._open.add(transport)
             try:
                 await call.transport.join(transport)
@@ -116,15 +119,15 @@ class Realtime:
         goodbyes = (transport.aclose(GOING_AWAY, "The service is stopping.") for transport in tuple(self._open))
         await asyncio.gather(*goodbyes)  # at once: each may take its whole `close_s`
 
-    async def _accept(self, request: web.Request) -> ConversationSocket:
+    async def _accept(self, request: web.Request, dialect: Dialect[ClientEvent]) -> ConversationSocket:
         """Upgrade."""
         return await WebSocketTransport.accept(
-            request, decode_client_event, protocol=chosen_protocol(request), limits=self.limits, traffic=self.traffic
+            request, dialect, protocol=chosen_protocol(request), limits=self.limits, traffic=self.traffic
         )
 
     async def _refuse_beta(self, request: web.Request) -> web.StreamResponse:
         """Accept the socket only to say why not: so the GA service does, and old clients show it (contract 2.6)."""
-        transport = await self._accept(request)
+        transport = await self._accept(request, GA)
         transport.send_event(
             ErrorEvent(
                 event_id=Ids().mint("event"),
@@ -168,7 +171,3 @@ def _opening(request: web.Request, caller: Caller) -> SessionUpdateBody | None:
         message = "This client secret opens realtime sessions: leave 'intent' out, or make one of type 'transcription'."
         raise ApiError(400, message, code="invalid_value", param="intent")
     return bound or SessionUpdateBody(type="transcription")
-
-
-def _is_beta(request: web.Request) -> bool:
-    return "realtime=v1" in request.headers.get("OpenAI-Beta", "") or BETA_PROTOCOL in offered_protocols(request)

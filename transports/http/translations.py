@@ -21,6 +21,7 @@ from transports.http.sessions import TranslationPlace, TranslationSessions
 from transports.outbox import Traffic
 from transports.websocket import WebSocketLimits, WebSocketTransport
 from voice.protocol.client_secrets import decode_secret_request
+from voice.protocol.dialect import Dialect
 from voice.protocol.translation import (
     TRANSLATION_MODEL,
     TranslationEvent,
@@ -33,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 _PATH = "/v1/realtime/translations"
 _GOING_AWAY = 1001
+
+_DIALECT: Dialect[TranslationEvent] = Dialect(decode_translation_event)
 
 TranslationSocket = WebSocketTransport[TranslationEvent]
 
@@ -66,7 +69,7 @@ class Translations:
         try:
             transport: TranslationSocket = await WebSocketTransport.accept(
                 request,
-                decode_translation_event,
+                _DIALECT,
                 protocol=chosen_protocol(request),
                 limits=self.limits,
                 traffic=self.traffic,

@@ -29,7 +29,8 @@ from transports.webrtc.presence import Presence
 from voice.audio.frames import AudioFrame
 from voice.ids import Ids
 from voice.protocol.client_events import ClientEvent, InvalidEvent
-from voice.protocol.codec import decode_client_event, encode_server_event
+from voice.protocol.codec import encode_server_event
+from voice.protocol.dialect import GA, Dialect
 from voice.protocol.server_events import ErrorBody, ErrorEvent, ServerEvent
 from voice.session.effects import FinishAudio, PlayAudio
 from voice.transport import Flushed
@@ -56,11 +57,18 @@ class WebRtcTransport:
 
     plays_in_real_time = True
 
-    def __init__(self, peer: Peer, ticker: Ticker, limits: WebRtcLimits | None = None) -> None:
-        """Own `peer`, described and not yet connected."""
+    def __init__(
+        self,
+        peer: Peer,
+        ticker: Ticker,
+        limits: WebRtcLimits | None = None,
+        dialect: Dialect[ClientEvent] = GA,
+    ) -> None:
+        """Own `peer`, described and not yet connected, whose events are in `dialect`."""
         self._peer = peer
         self._ticker = ticker
         self._limits = limits or WebRtcLimits()
+        self._dialect = dialect
         self._audio = peer.audio
         self._ticks: tuple[Tick, ...] = ()
         self._is_over = asyncio.Event()
@@ -135,13 +143,15 @@ class WebRtcTransport:
             await self._is_over.wait()
             return
         async for message in self._peer.channel.messages():
-            yield decode_client_event(message) if isinstance(message, str) else _binary_message()
+            yield self._dialect.decode(message) if isinstance(message, str) else _binary_message()
 
     def send_event(self, event: ServerEvent) -> None:
         """Queue an event for the data channel; a peer that does not take them is given up."""
         self._last_is_error = isinstance(event, ErrorEvent)
         if self._peer.channel is not None:
-            self._peer.channel.send(encode_server_event(event))
+            text = self._dialect.spoken(encode_server_event(event))
+            if text is not None:
+                self._peer.channel.send(text)
 
     def play_audio(self, audio: PlayAudio) -> None:
         """Queue audio for the track. The format that the session asked for is a WebSocket's: SDP decides here."""

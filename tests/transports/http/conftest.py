@@ -136,9 +136,11 @@ async def start() -> AsyncIterator[Start]:
             keys: dict[str, str] | None = None,
             limits: WebSocketLimits | None = None,
             webrtc: WebRtcSettings | None = None,
+            translates_beta: bool = False,
         ) -> Service:
             sessions = FakeSessions()
-            runner = web.AppRunner(build_app(sessions, KeyRing(keys), limits=limits, webrtc=webrtc))
+            app = build_app(sessions, KeyRing(keys), limits=limits, webrtc=webrtc, translates_beta=translates_beta)
+            runner = web.AppRunner(app)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await web.TCPSite(runner, "127.0.0.1", 0).start()
