@@ -103,9 +103,11 @@ async def visit() -> AsyncIterator[Visit]:
 def free_service() -> Callable[..., ServiceProcess]:
     """Return a function that makes a service of one's own, at a port that another had, where one is given."""
 
-    def make(port: int | None = None) -> ServiceProcess:
+    def make(port: int | None = None, **environment: str) -> ServiceProcess:
         again = ("--port", str(port)) if port else ()
-        service = ServiceProcess("--config", str(DATA / "config.yaml"), *again, ready_timeout_s=30)
+        service = ServiceProcess(
+            "--config", str(DATA / "config.yaml"), *again, ready_timeout_s=30, environment=environment
+        )
         service.port = port or service.port
         service.http_url = f"http://{service.host}:{service.port}"
         return service

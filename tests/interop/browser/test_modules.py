@@ -26,6 +26,18 @@ MATCHES = """async ([filter, types]) => {
   return types.filter((type) => matches(filter, type));
 }"""
 
+RETRIES = """async (chance) => {
+  const { retries } = await import("/console/retries.js");
+  return [...retries(() => chance)];
+}"""
+
+RESUMED = """async ([history, events]) => {
+  const { Resumption } = await import("/console/resume.js");
+  const resumption = new Resumption(history);
+  const told = events.map((event) => (event === "asked" ? resumption.asked() : resumption.receive(event)));
+  return [told.map((each) => each?.shown), told.flatMap((each) => each?.replies ?? []), resumption.isHushed];
+}"""
+
 
 def message(item_id: str, role: str, status: str = "completed", *content: dict[str, Any]) -> dict[str, Any]:
     return {"id": item_id, "type": "message", "role": role, "status": status, "content": list(content)}
@@ -145,3 +157,43 @@ async def test_a_filter_takes_words_and_words_not_to_be_there(run: Any) -> None:
     assert await run(MATCHES, ["", types]) == types
     assert await run(MATCHES, ["Response -delta", types]) == ["response.done"]
     assert await run(MATCHES, ["-", types]) == []
+
+
+@pytest.mark.parametrize("chance", [0, 0.5, 0.999])
+async def test_calls_are_tried_again_fast_at_first_and_for_as_long_as_a_deployment_takes(
+    run: Any, chance: float
+) -> None:
+    delays = await run(RETRIES, chance)
+    assert delays[0] <= 1000
+    assert max(delays) <= 5_000
+    assert 180_000 <= sum(delays) <= 190_000
+
+
+CREATED = {"type": "response.created", "response": {"id": "r1", "conversation_id": "conv"}}
+DONE = {"type": "response.done", "response": {"id": "r1", "conversation_id": "conv", "output": [{"id": "a1"}]}}
+ADDED = {"type": "response.output_item.added", "response_id": "r1", "item": {"id": "a1"}}
+
+
+async def test_a_session_that_goes_on_does_not_greet_again(run: Any) -> None:
+    history = [message("u1", "user")]
+    started = {"type": "output_audio_buffer.started", "response_id": "r1"}
+    cleared = {"type": "output_audio_buffer.cleared", "response_id": "r1"}
+    shown, replies, is_hushed = await run(RESUMED, [history, [CREATED, ADDED, said("a1", "Welcome."), started, DONE]])
+    assert shown == [False] * 5
+    assert replies == [
+        {"type": "response.cancel", "response_id": "r1"},
+        {"type": "output_audio_buffer.clear"},
+        {"type": "conversation.item.delete", "item_id": "a1"},
+    ]
+    assert is_hushed is True
+    *_, is_hushed = await run(RESUMED, [history, [CREATED, ADDED, started, DONE, cleared]])
+    assert is_hushed is False
+
+
+async def test_a_new_session_greets_and_an_answer_is_heard(run: Any) -> None:
+    assert await run(RESUMED, [[], [CREATED, ADDED]]) == [[True, True], [], False]
+    history = [message("u1", "user")]
+    spoke = {"type": "input_audio_buffer.speech_started", "item_id": "u2"}
+    for asked in ("asked", spoke):
+        shown, replies, is_hushed = await run(RESUMED, [history, [asked, CREATED, ADDED]])
+        assert (shown[1:], replies, is_hushed) == ([True, True], [], False)

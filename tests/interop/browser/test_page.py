@@ -1,20 +1,31 @@
 """Talking on the page, with a service that answers from a script."""
 
+import itertools
 import os
+import re
 import signal
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
 import numpy as np
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from bench.chromium import loudness, read_tape
+from bench.webrtc_path import BadPath, without_candidates
 from tests.interop.browser.conftest import WAIT_MS, Visit
 from voice.talk.service import ServiceProcess
 
 AUDIBLE = 0.01
+
+
+@asynccontextmanager
+async def aclosing_path() -> AsyncIterator[BadPath]:
+    """A path that can be cut."""
+    path = BadPath()
+    yield path
+    path.close()
 
 
 async def test_a_spoken_question_is_answered_aloud_and_the_answer_talked_over(
@@ -166,6 +177,92 @@ async def test_a_service_that_dies_is_called_again_and_told_what_was_said(
         await expect(caller.page.locator(".line.caller")).to_have_count(2)
 
 
+async def test_a_service_that_is_deployed_anew_is_called_again_and_does_not_greet_twice(
+    visit: Visit, free_service: Callable[..., ServiceProcess]
+) -> None:
+    greeting = {"VOICE__AGENTS__PLAIN__GREETING": "Welcome to the restaurant."}
+    with ExitStack() as stack:
+        first = stack.enter_context(free_service(**greeting))
+        caller = await visit()
+        caller.unasked = ["ERR_CONNECTION_REFUSED", "503"]
+        await caller.visit(first.http_url, "plain")
+        await caller.type("Good morning.")
+        await caller.sees("agent", "Good evening and welcome.")
+        os.kill(first.pid, signal.SIGTERM)
+        await expect(caller.page.get_by_role("alert").first).to_contain_text("being restarted", timeout=WAIT_MS)
+        first.stop()
+        stack.enter_context(free_service(first.port, **greeting))
+        await caller.is_told("Typing only")
+        await expect(caller.page.get_by_role("alert").first).to_be_hidden()
+        await expect(caller.page.locator("#events .sent code", has_text="conversation.item.delete")).to_be_visible()
+        await expect(caller.page.locator(".line.agent", has_text="Welcome to the restaurant.")).to_have_count(1)
+        await caller.type("Still there?")
+        await expect(caller.page.locator(".line.caller")).to_have_count(2)
+        await expect(caller.page.locator(".line.agent")).to_have_count(3, timeout=WAIT_MS)
+
+
+async def test_a_caller_whose_network_changes_keeps_the_call(visit: Visit, scripted: ServiceProcess) -> None:
+    caller = await visit()
+    requests: list[str] = []
+    async with aclosing_path() as path:
+
+        async def answer(route: Route) -> None:
+            requests.append(route.request.method)
+            if route.request.method != "POST":
+                await route.continue_()
+                return
+            # The first way leads through the relay; the one that is found when it is cut does not.
+            response = await route.fetch(post_data=without_candidates(route.request.post_data or ""))
+            await route.fulfill(response=response, body=await path.enter(await response.text()))
+
+        await caller.page.route(re.compile(r"/v1/realtime/calls"), answer)
+        await caller.visit(scripted.http_url, "plain")
+        await caller.type("Good morning.")
+        await caller.sees("agent", "Good evening and welcome.")
+        async with caller.page.expect_response(lambda answer: answer.request.method == "PATCH", timeout=WAIT_MS):
+            path.is_cut = True
+        await caller.is_told("Typing only")
+        await caller.type("Still there?")
+        await expect(caller.page.locator(".line.agent")).to_have_count(2, timeout=WAIT_MS)
+        assert requests == ["POST", "PATCH"]
+
+
+async def test_what_is_typed_while_the_connection_is_away_is_sent_when_it_is_back(
+    visit: Visit, free_service: Callable[..., ServiceProcess]
+) -> None:
+    with ExitStack() as stack:
+        first = stack.enter_context(free_service())
+        caller = await visit()
+        caller.unasked = ["ERR_CONNECTION_REFUSED", "503"]
+        await caller.visit(first.http_url, "plain")
+        await caller.type("Good morning.")
+        await caller.sees("agent", "Good evening and welcome.")
+        first.stop()
+        await caller.is_told("Reconnecting…")
+        await caller.type("Still there?")
+        stack.enter_context(free_service(first.port))
+        await caller.sees("caller", "Still there?")
+        await expect(caller.page.locator(".line.agent")).to_have_count(2, timeout=WAIT_MS)
+
+
+async def test_the_keyboard_is_enough(visit: Visit, scripted: ServiceProcess, microphone: Path) -> None:
+    caller = await visit(microphone)
+    await caller.visit(scripted.http_url, "long-answer")
+    press = caller.page.keyboard.press
+    await caller.page.locator("#conversation").focus()
+    await press("Tab")
+    await expect(caller.page.get_by_role("button", name="Start talking")).to_be_focused()
+    await press("Enter")
+    await caller.is_told("Speaking")
+    await press("Escape")
+    await caller.sees_interrupted()
+    await press("m")
+    await caller.is_told("Muted")
+    await expect(caller.page.get_by_role("button", name="Hang up")).to_be_focused()
+    await press("Space")
+    await caller.is_told("Call ended")
+
+
 async def test_where_keys_are_needed_one_is_asked_for_and_kept_for_the_tab_alone(
     visit: Visit, keyed: ServiceProcess
 ) -> None:
@@ -182,6 +279,23 @@ async def test_where_keys_are_needed_one_is_asked_for_and_kept_for_the_tab_alone
     await caller.type("Good morning.")
     await caller.sees("agent", "Good evening and welcome.")
     assert await caller.page.evaluate("Object.keys(localStorage).some((name) => name.includes('key'))") is False
+
+
+async def test_the_newest_event_stays_in_sight_and_deltas_are_one_row(visit: Visit, scripted: ServiceProcess) -> None:
+    caller = await visit(viewport={"width": 1280, "height": 600})
+    await caller.visit(scripted.http_url, "long-answer")
+    for number in range(2):
+        await caller.type("Tell me a story.")
+        await expect(caller.page.locator(".turn")).to_have_count(number + 1)  # the list has become shorter
+    await caller.is_told("Speaking")
+    await caller.page.wait_for_function(
+        "(({scrollTop, clientHeight, scrollHeight}) => scrollTop > 0 && scrollTop + clientHeight > scrollHeight - 5)"
+        "(document.querySelector('#events'))",
+        timeout=WAIT_MS,
+    )
+    types = await caller.event_types()
+    deltas = "response.output_audio_transcript.delta"
+    assert all((one, other) != (deltas, deltas) for one, other in itertools.pairwise(types))
 
 
 async def test_events_are_filtered_and_held(visit: Visit, scripted: ServiceProcess) -> None:

@@ -1,13 +1,19 @@
 /**
  * One call over WebRTC: a secret, an offer, an answer, and events both ways on the channel `oai-events`.
  *
- *   connecting ──► open ──► ended   the service hung up, or `close` was called
- *       │            └────► lost    the network, or the service, is gone: worth another try
+ *   connecting ──► open ⇄ mending ──► lost    the way could not be mended, or the service is gone: call again
+ *       │            └─────┴────────► ended   the service hung up, or `close` was called
  *       └► CallProblem
+ *
+ * Mending is an ICE restart: the same call, over other addresses. A phone that leaves its wireless network keeps its
+ * conversation. The service gives up a caller of whom it hears nothing for ten seconds.
  */
 
 const CONNECT_MS = 15_000;
-const DISCONNECTED_MS = 2_500;
+const GAP_MS = 700;
+const MEND_MS = 8_000;
+const GOODBYE_MS = 250;
+const AGAIN = ["service_stopping", "server_error"];
 
 /** Why a call did not come about. `kind`: key, service, busy, network, offline. */
 export class CallProblem extends Error {
@@ -20,32 +26,33 @@ export class CallProblem extends Error {
 export class Call {
   #peer = null;
   #channel = null;
+  #path = "";
   #state = "connecting";
-  #waiting = null;
+  #gap = null;
+  #lastError = null;
 
-  /** `onEvent(event, direction)`; `onEnd("ended" | "lost")`, once, unless `close` was called; `onSound(stream)`. */
-  constructor({ onEvent, onEnd, onSound }) {
-    Object.assign(this, { onEvent, onEnd, onSound });
+  /** `onEvent(event, direction)`; `onSound(stream)`; `onMending(is)` when the way is being mended and when it is mended;
+   * `onEnd("ended" | "lost", reason)`, once, unless `close` was called; `reason` in words, where the service gave one. */
+  constructor({ onEvent, onEnd, onSound, onMending = () => {} }) {
+    Object.assign(this, { onEvent, onEnd, onSound, onMending });
   }
 
   get isOpen() {
-    return this.#state === "open";
+    return this.#state === "open" || this.#state === "mending";
   }
 
   /** Call an agent. `microphone` is a MediaStream, or null to listen and type only. Throws CallProblem. */
   async open({ agent, key, microphone }) {
-    const { value: secret, ice_servers: iceServers = [] } = await mint(agent, key);
-    const peer = (this.#peer = new RTCPeerConnection({ iceServers }));
-    peer.ontrack = ({ streams, track }) => this.onSound(streams[0] ?? new MediaStream([track]));
-    peer.onconnectionstatechange = () => this.#watch();
-    if (microphone) peer.addTrack(microphone.getAudioTracks()[0], microphone);
-    else peer.addTransceiver("audio", { direction: "recvonly" });
-    const opened = this.#openChannel(peer);
+    Object.assign(this, { agent, key });
     try {
-      await peer.setLocalDescription(await peer.createOffer());
-      const answer = await post("/v1/realtime/calls", peer.localDescription.sdp, "application/sdp", secret);
-      await peer.setRemoteDescription({ type: "answer", sdp: await answer.text() });
-      await within(opened, CONNECT_MS);
+      const { value: secret, ice_servers: iceServers = [] } = await mint(agent, key);
+      const peer = this.#prepare(iceServers, microphone);
+      const opened = this.#openChannel(peer);
+      await peer.setLocalDescription();
+      const answer = await exchange("POST", "/v1/realtime/calls", peer, secret);
+      this.#path = answer.path;
+      await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+      await within(opened, CONNECT_MS, "No connection came about: is UDP blocked on the way?");
     } catch (error) {
       this.close();
       throw error instanceof CallProblem ? error : new CallProblem("network", String(error.message ?? error));
@@ -53,32 +60,85 @@ export class Call {
     this.#state = "open";
   }
 
-  #openChannel(peer) {
-    const channel = (this.#channel = peer.createDataChannel("oai-events"));
-    channel.onmessage = ({ data }) => this.onEvent(JSON.parse(data), "received");
-    return new Promise((resolve, reject) => {
-      channel.onopen = resolve;
-      channel.onclose = () => {
-        reject(new CallProblem("network", "The connection closed while it was being made."));
-        // The peer's own state tells a little later whether it was a goodbye or a loss.
-        setTimeout(() => this.#finish(peer.connectionState === "failed" ? "lost" : "ended"), 250);
-      };
-    });
+  #prepare(iceServers, microphone) {
+    if (this.#state === "closed") throw new CallProblem("network", "The call was given up.");
+    const peer = (this.#peer = new RTCPeerConnection({ iceServers }));
+    peer.ontrack = ({ streams, track }) => this.onSound(streams[0] ?? new MediaStream([track]));
+    peer.onconnectionstatechange = () => this.#watch();
+    if (microphone) peer.addTrack(microphone.getAudioTracks()[0], microphone);
+    else peer.addTransceiver("audio", { direction: "recvonly" });
+    return peer;
   }
 
+  #openChannel(peer) {
+    const channel = (this.#channel = peer.createDataChannel("oai-events"));
+    channel.onmessage = ({ data }) => this.#receive(JSON.parse(data));
+    const opened = new Promise((resolve, reject) => {
+      channel.onopen = resolve;
+      channel.onclose = () => {
+        reject(new CallProblem("network", this.#lastError?.message ?? "The connection closed while it was being made."));
+        // The peer's own state tells a little later whether it was a goodbye or a loss.
+        setTimeout(() => this.#hungUp(), GOODBYE_MS);
+      };
+    });
+    opened.catch(() => {});  // whoever waits for it hears of it
+    return opened;
+  }
+
+  #receive(event) {
+    this.#lastError = event.type === "error" ? event.error : null;
+    this.onEvent(event, "received");
+  }
+
+  // --- the way to the service ---------------------------------------------------------------------------------
+
   #watch() {
-    clearTimeout(this.#waiting);
-    const state = this.#peer?.connectionState;
-    if (state === "failed") this.#finish("lost");
-    // ICE recovers from short gaps by itself.
-    if (state === "disconnected") this.#waiting = setTimeout(() => this.#finish("lost"), DISCONNECTED_MS);
+    clearTimeout(this.#gap);
+    if (this.#state !== "open") return;
+    const state = this.#peer.connectionState;
+    if (state === "failed") void this.mend();
+    // Many a gap closes by itself.
+    if (state === "disconnected") this.#gap = setTimeout(() => this.mend(), GAP_MS);
+  }
+
+  /** Find another way to the service; call it when the network has changed. Does nothing where none is open. */
+  async mend() {
+    if (this.#state !== "open") return;
+    this.#state = "mending";
+    this.onMending(true);
+    try {
+      await within(this.#restart(), MEND_MS, "No other way was found.");
+    } catch {
+      return this.#finish("lost");
+    }
+    if (this.#state !== "mending") return;
+    this.#state = "open";
+    this.onMending(false);
+  }
+
+  async #restart() {
+    const peer = this.#peer;
+    const { value: secret } = await mint(this.agent, this.key);
+    await peer.setLocalDescription(await peer.createOffer({ iceRestart: true }));
+    const answer = await exchange("PATCH", this.#path, peer, secret);
+    await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+    // Looked at, not listened to: where the old way stands after all, there is no event.
+    while (this.#state === "mending" && !["connected", "completed"].includes(peer.iceConnectionState)) await wait(100);
+  }
+
+  #hungUp() {
+    const is = (state) => this.#peer?.connectionState === state;
+    this.#finish(is("failed") || AGAIN.includes(this.#lastError?.code) ? "lost" : "ended");
   }
 
   #finish(how) {
-    if (this.#state !== "open") return;
+    if (!this.isOpen) return;
+    const reason = this.#lastError;
     this.close();
-    this.onEnd(how);
+    this.onEnd(how, reason);
   }
+
+  // --- what is said -------------------------------------------------------------------------------------------
 
   /** Send an event of the contract; false when there is nobody to hear it. */
   send(event) {
@@ -97,10 +157,12 @@ export class Call {
   /** Hang up. */
   close() {
     this.#state = "closed";
-    clearTimeout(this.#waiting);
+    clearTimeout(this.#gap);
     this.#peer?.close();
   }
 }
+
+// --- requests ---------------------------------------------------------------------------------------------------
 
 /** Who may be called. Throws CallProblem. */
 export async function agents(key) {
@@ -109,14 +171,18 @@ export async function agents(key) {
 }
 
 async function mint(model, key) {
-  const answer = await post("/console/client_secret", JSON.stringify({ model }), "application/json", key);
+  const headers = { "Content-Type": "application/json", ...bearer(key) };
+  const answer = await ask("/console/client_secret", { method: "POST", body: JSON.stringify({ model }), headers });
   return answer.json();
 }
 
-const bearer = (key) => (key ? { Authorization: `Bearer ${key}` } : {});
+async function exchange(method, path, peer, secret) {
+  const headers = { "Content-Type": "application/sdp", ...bearer(secret) };
+  const answer = await ask(path, { method, body: peer.localDescription.sdp, headers });
+  return { sdp: await answer.text(), path: answer.headers.get("Location") ?? path };
+}
 
-const post = (path, body, type, key) =>
-  ask(path, { method: "POST", body, headers: { "Content-Type": type, ...bearer(key) } });
+const bearer = (key) => (key ? { Authorization: `Bearer ${key}` } : {});
 
 async function ask(path, options) {
   let answer;
@@ -128,12 +194,16 @@ async function ask(path, options) {
   if (answer.ok) return answer;
   const { error } = await answer.json().catch(() => ({}));
   const message = error?.message ?? `The service answered ${answer.status}.`;
-  throw new CallProblem({ 401: "key", 429: "busy", 503: "busy" }[answer.status] ?? "service", message);
+  const kind = { 401: "key", 429: "busy", 502: "busy", 503: "busy", 504: "busy" }[answer.status] ?? "service";
+  throw new CallProblem(kind, message);
 }
 
-function within(promise, ms) {
+const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+function within(promise, ms, words) {
+  let timer;
   const late = new Promise((_, reject) => {
-    setTimeout(() => reject(new CallProblem("network", "No connection came about: is UDP blocked on the way?")), ms);
+    timer = setTimeout(() => reject(new CallProblem("network", words)), ms);
   });
-  return Promise.race([promise, late]);
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }

@@ -1,7 +1,8 @@
-/** The list of events, both ways: filter, pause, copy. Keeps the last thousand. */
+/** The list of events, both ways: filter, pause, copy. Keeps the last thousand; a run of deltas is one row. */
 
 const KEPT = 1000;
 const SHOWN = 300;
+const LONGEST_RUN = 100;
 
 /** Whether an event's type passes a filter: every word must be in it, no word behind a "-" may. */
 export function matches(filter, type) {
@@ -16,6 +17,7 @@ export class Inspector {
   #entries = [];
   #count = 0;
   #paused = false;
+  #follows = true;
   #beganMs = null;
 
   constructor({ list, filter, pause, copy, count }) {
@@ -23,6 +25,9 @@ export class Inspector {
     filter.addEventListener("input", () => this.#showAll());
     pause.addEventListener("click", () => this.#setPaused(!this.#paused));
     copy.addEventListener("click", () => this.#copyAll());
+    // The newest is in sight until somebody scrolls away from it, whatever becomes of the list's size.
+    list.addEventListener("scroll", () => (this.#follows = isAtEnd(list)));
+    new ResizeObserver(() => this.#follows && toEnd(list)).observe(list);
   }
 
   add(event, direction, now) {
@@ -52,10 +57,11 @@ export class Inspector {
 
   #append(entries) {
     const list = this.list;
-    const isAtEnd = list.scrollTop + list.clientHeight >= list.scrollHeight - 40;
-    list.append(...entries.map(row));
+    for (const entry of entries) {
+      if (!list.lastElementChild?.takes(entry)) list.append(row(entry));
+    }
     while (list.childElementCount > SHOWN) list.firstElementChild.remove();
-    if (isAtEnd) list.scrollTop = list.scrollHeight;
+    if (this.#follows) toEnd(list);
   }
 
   async #copyAll() {
@@ -71,29 +77,45 @@ export class Inspector {
   }
 }
 
-function row({ event, direction, atMs }) {
+const isAtEnd = (list) => list.scrollTop + list.clientHeight >= list.scrollHeight - 40;
+const toEnd = (list) => (list.scrollTop = list.scrollHeight);
+
+function row(first) {
+  const { event, direction, atMs } = first;
+  const run = [first];
   const item = document.createElement("li");
   const details = document.createElement("details");
   const summary = document.createElement("summary");
   const arrow = document.createElement("span");
   const type = document.createElement("code");
+  const count = document.createElement("span");
   const time = document.createElement("span");
   item.className = `${direction}${event.type === "error" ? " error" : ""}`;
   arrow.className = "arrow";
   arrow.textContent = direction === "sent" ? "↑" : "↓";
   arrow.title = direction;
-  type.textContent = event.type;
+  type.append(...event.type.split(/(?<=[._])/).flatMap((part) => [part, document.createElement("wbr")]));
+  count.className = "count";
   time.className = "time";
   time.textContent = `${(atMs / 1000).toFixed(2)} s`;
-  summary.append(arrow, type, time);
+  summary.append(arrow, type, count, time);
   details.append(summary);
   // Made when it is looked at: most never are.
   details.addEventListener("toggle", () => {
-    if (details.childElementCount > 1) return;
+    if (details.childElementCount > 1) details.lastElementChild.remove();
+    if (!details.open) return;
     const body = document.createElement("pre");
-    body.textContent = JSON.stringify(event, null, 2);
+    body.textContent = run.map((entry) => JSON.stringify(entry.event, null, 2)).join("\n");
     details.append(body);
   });
+  // Joins another event to the run, unless it is of another kind.
+  item.takes = (entry) => {
+    const isAlike = event.type.endsWith(".delta") && entry.event.type === event.type && entry.direction === direction;
+    if (!isAlike || run.length >= LONGEST_RUN) return false;
+    run.push(entry);
+    count.textContent = `×${run.length}`;
+    return true;
+  };
   item.append(details);
   return item;
 }

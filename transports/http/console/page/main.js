@@ -6,12 +6,13 @@ import { Devices } from "./devices.js";
 import { Inspector } from "./inspector.js";
 import { Turns } from "./latency.js";
 import { Levels } from "./levels.js";
+import { Resumption } from "./resume.js";
+import { mayPass, retries } from "./retries.js";
 import { drawCaptions, drawTurns } from "./view.js";
-import { STATUS, callProblem, microphoneProblem } from "./words.js";
+import { STATUS, callProblem, lossProblem, microphoneProblem } from "./words.js";
 
-const RETRIES_MS = [500, 1000, 2000, 4000, 8000, 8000];
+const GREETING_MS = 1000;
 const $ = (id) => document.getElementById(id);
-const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const levels = new Levels();
 const devices = new Devices({ microphone: $("microphone"), speaker: $("speaker"), speakerLabel: $("speaker-label"), sound: $("voice") });
@@ -19,12 +20,15 @@ const inspector = new Inspector({ list: $("events"), filter: $("filter"), pause:
 
 const page = {
   call: null,
-  attempt: 0,
+  attempt: 0,  // counts what the caller has begun: whatever belongs to an earlier one is over
+  coming: null,  // the call that is being made
+  resumption: new Resumption(),
   captions: new Captions(),
   turns: new Turns(),
   key: sessionStorage.getItem("console-key") ?? "",
   microphone: null,
   muted: false,
+  mending: false,
   responses: new Set(),
   playing: new Set(),
   createWhenDone: false,
@@ -45,7 +49,7 @@ function setState(state) {
 }
 
 function showActivity() {
-  if (!page.call?.isOpen) return;
+  if (!page.call?.isOpen || page.mending) return;
   const hears = page.captions.lines.some(({ state }) => state === "listening");
   if (hears) setState("hearing");
   else if (page.playing.size) setState("speaking");
@@ -54,8 +58,10 @@ function showActivity() {
   else setState(page.muted ? "muted" : "listening");
 }
 
-function tell(text, action, label) {
+/** Show a notice, or none. One that is `passing` goes when the conversation goes on. */
+function tell(text, action, label, { passing = false } = {}) {
   $("notice").hidden = !text;
+  $("notice").dataset.passing = String(passing);
   $("notice-text").textContent = text ?? "";
   $("notice-action").hidden = !action;
   $("notice-action").textContent = label ?? "";
@@ -64,47 +70,88 @@ function tell(text, action, label) {
 
 // --- a call ---------------------------------------------------------------------------------------------------
 
-async function start({ typing = false } = {}) {
+/** Remember what is under way until it is done, so that a typed message can wait for it. */
+function coming(work) {
+  page.coming = work;
+  return work.finally(() => page.coming === work && (page.coming = null));
+}
+
+const start = (options) => coming(begin(options));
+
+async function begin({ typing = false } = {}) {
   const attempt = ++page.attempt;
   tell(null);
   setState("connecting");
   await levels.start();
-  if (!typing && !(await takeMicrophone())) return;
-  if (attempt !== page.attempt) return release();
+  if (!typing && !(await takeMicrophone(attempt))) return;
+  if (attempt !== page.attempt) return;
   Object.assign(page, { captions: new Captions(), turns: new Turns() });
   $("captions").replaceChildren();
   try {
-    await connect(attempt);
+    await connect(attempt, []);
   } catch (error) {
     if (attempt === page.attempt) failed(error);
   }
 }
 
-async function takeMicrophone() {
+async function takeMicrophone(attempt) {
+  let microphone;
   try {
-    page.microphone = await devices.open();
+    microphone = await devices.open();
   } catch (error) {
+    if (attempt !== page.attempt) return false;
     setState("idle");
     tell(microphoneProblem(error), () => start({ typing: true }), "Type instead");
     return false;
   }
-  levels.watch("in", page.microphone);
-  for (const track of page.microphone.getAudioTracks()) {
+  if (attempt !== page.attempt) stop(microphone);  // hung up while the browser asked for leave
+  else use(microphone);
+  return attempt === page.attempt;
+}
+
+function use(microphone) {
+  page.microphone = microphone;
+  levels.watch("in", microphone);
+  for (const track of microphone.getAudioTracks()) {
     track.enabled = !page.muted;
     track.onended = () => page.call && tell("The microphone was disconnected. Choose another under Devices.");
   }
-  return true;
 }
 
-async function connect(attempt) {
-  const call = new Call({ onEvent: receive, onEnd: (how) => ended(how, attempt), onSound: play });
-  page.call = call;
+const stop = (stream) => stream?.getTracks().forEach((track) => track.stop());
+
+/** Make a call and tell it what was said before, `history`. Throws CallProblem. */
+async function connect(attempt, history) {
+  page.call?.close();
+  page.resumption = new Resumption(history);
   page.responses.clear();
   page.playing.clear();
+  page.mending = false;
+  $("voice").muted = page.resumption.isHushed;
+  const call = (page.call = new Call({
+    onEvent: receive,
+    onEnd: (how, reason) => attempt === page.attempt && ended(how, reason, attempt),
+    onMending: (is) => showMending(is),
+    onSound: play,
+  }));
   await call.open({ agent: $("agent").value, key: page.key, microphone: page.microphone });
   if (attempt !== page.attempt) return call.close();
+  for (const event of page.resumption.opening()) send(event);
+  setTimeout(() => page.call === call && ask(), GREETING_MS);
   $("welcome").hidden = true;
   showActivity();
+}
+
+/** From here on every response is one that the caller wants to hear. */
+function ask() {
+  page.resumption.asked();
+  $("voice").muted = page.resumption.isHushed;
+}
+
+function showMending(is) {
+  page.mending = is;
+  if (is) setState("reconnecting");
+  else showActivity();
 }
 
 function failed(error) {
@@ -115,36 +162,40 @@ function failed(error) {
   tell(callProblem(problem), () => start(), "Try again");
 }
 
-function ended(how, attempt) {
-  if (attempt !== page.attempt) return;
-  if (how === "lost") return void reconnect(attempt);
+function ended(how, reason, attempt) {
+  if (how === "lost") return void coming(reconnect(reason, attempt));
   release();
   setState("ended");
-  tell("The service ended the call.");
+  tell(reason?.message ?? "The service ended the call.");
 }
 
 /** Call again until it works, and tell the new session what was said in the old one. */
-async function reconnect(attempt) {
+async function reconnect(reason, attempt) {
   const history = page.captions.history();
-  for (const [number, delayMs] of RETRIES_MS.entries()) {
-    setState("reconnecting");
-    tell(`The connection was lost. Reconnecting (${number + 1} of ${RETRIES_MS.length})…`);
-    await wait(delayMs);
+  setState("reconnecting");
+  tell(`${lossProblem(reason)} Calling again…`);
+  for (const delayMs of retries()) {
+    await pause(delayMs);
     if (attempt !== page.attempt) return;
     try {
-      await connect(attempt);
-    } catch {
+      await connect(attempt, history);
+      return tell(null);
+    } catch (error) {
       if (attempt !== page.attempt) return;
-      continue;
+      if (!mayPass(error)) return failed(error);
     }
-    tell(null);
-    for (const item of history) send({ type: "conversation.item.create", item });
-    return;
   }
   release();
   setState("ended");
   tell("The connection was lost and did not come back.", () => start(), "Try again");
 }
+
+/** Wait, or shorter: until the network is back. */
+const pause = (ms) =>
+  new Promise((resolve) => {
+    setTimeout(resolve, ms);
+    window.addEventListener("online", resolve, { once: true });
+  });
 
 function hangUp() {
   page.attempt++;
@@ -156,9 +207,8 @@ function hangUp() {
 function release() {
   page.call?.close();
   page.call = null;
-  for (const track of page.microphone?.getTracks() ?? []) track.stop();
-  page.microphone = null;
-  page.muted = false;
+  stop(page.microphone);
+  Object.assign(page, { microphone: null, muted: false, mending: false });
   $("mute").setAttribute("aria-pressed", "false");
   page.responses.clear();
   page.playing.clear();
@@ -181,6 +231,10 @@ function receive(event, direction) {
   const now = performance.now();
   inspector.add(event, direction, now);
   if (direction === "sent") return;
+  const { shown, replies } = page.resumption.receive(event);
+  $("voice").muted = page.resumption.isHushed;
+  replies.forEach(send);
+  if (!shown) return;
   follow(event);
   const changed = page.captions.receive(event);
   if (changed.length) drawCaptions($("captions"), page.captions, changed);
@@ -193,10 +247,11 @@ function follow(event) {
     case "session.created":
       return configure(event.session);
     case "response.created":
+      if ($("notice").dataset.passing === "true") tell(null);
       return void page.responses.add(event.response.id);
     case "response.done":
       page.responses.delete(event.response.id);
-      if (event.response.status === "failed") tell(event.response.status_details?.error?.message ?? "The answer failed.");
+      if (event.response.status === "failed") tellOf(event.response.status_details?.error, "The answer failed.");
       if (page.createWhenDone && !page.responses.size) {
         page.createWhenDone = false;
         send({ type: "response.create" });
@@ -209,9 +264,11 @@ function follow(event) {
       return void page.playing.delete(event.response_id);
     case "error":
       // A button pressed just as the answer ended is nothing to tell of.
-      if (event.error.code !== "response_cancel_not_active") tell(event.error.message);
+      if (event.error.code !== "response_cancel_not_active") tellOf(event.error);
   }
 }
+
+const tellOf = (error, otherwise) => tell(error?.message ?? otherwise, null, null, { passing: true });
 
 /** Ask for captions of the caller where the session has none by itself. */
 function configure(session) {
@@ -225,8 +282,9 @@ function interrupt() {
 }
 
 async function type(text) {
-  if (!page.call?.isOpen) await start({ typing: true });
+  if (!page.call?.isOpen) await (page.coming ?? start({ typing: true }));
   if (!page.call?.isOpen) return false;
+  ask();
   interrupt();
   page.turns.typed(text, performance.now());
   send({ type: "conversation.item.create", item: { type: "message", role: "user", content: [{ type: "input_text", text }] } });
@@ -279,7 +337,10 @@ $("agent").addEventListener("change", () => localStorage.setItem("agent", $("age
 $("composer").addEventListener("submit", async (event) => {
   event.preventDefault();
   const text = $("message").value.trim();
-  if (text && (await type(text))) $("message").value = "";
+  if (!text || $("message").readOnly) return;
+  $("message").readOnly = true;  // until it is sent, which may be when the connection is back
+  if (await type(text)) $("message").value = "";
+  $("message").readOnly = false;
 });
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || $("key-dialog").open) return;
@@ -287,13 +348,28 @@ document.addEventListener("keydown", (event) => {
   if (event.key.toLowerCase() === "m" && !event.target.closest("input, select, textarea") && !$("mute").disabled) setMuted(!page.muted);
 });
 devices.onMicrophone = async () => {
-  if (!page.microphone || !page.call) return;
-  const old = page.microphone;
-  if (!(await takeMicrophone())) return;
-  await page.call.replaceMicrophone(page.microphone);
-  for (const track of old.getTracks()) track.stop();
+  const { call, microphone: old } = page;
+  if (!old || !call) return;
+  try {
+    const chosen = await devices.open();
+    if (page.call !== call) return stop(chosen);
+    use(chosen);
+    await call.replaceMicrophone(chosen);
+    stop(old);
+    tell(null);
+  } catch (error) {
+    tell(microphoneProblem(error));  // the one before is still heard
+  }
 };
+$("notice-close").addEventListener("click", () => tell(null));
 window.addEventListener("pagehide", release);
+window.addEventListener("online", () => page.call?.mend());
+let network = navigator.connection?.type;  // where the browser tells: wifi, cellular
+navigator.connection?.addEventListener("change", () => {
+  const before = network;
+  network = navigator.connection.type;
+  if (network !== before && navigator.onLine) page.call?.mend();
+});
 
 function animate() {
   const now = performance.now();

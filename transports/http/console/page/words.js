@@ -32,6 +32,11 @@ export function callProblem({ kind, message }) {
   }
 }
 
+/** For a call that was lost, while it is made again. */
+export function lossProblem(reason) {
+  return reason?.code === "service_stopping" ? "The service is being restarted." : "The connection was lost.";
+}
+
 export const STATUS = {
   idle: "Ready",
   connecting: "Connecting…",
