@@ -1,19 +1,33 @@
-"""What it costs to stand between callers and an upstream: this service beside a bare `websockets` relay, in one run.
+"""What it costs to stand between callers and an upstream: this service, a bare relay, LiveKit Agents and Pipecat.
 
 Same callers, same upstream, one core for what is measured and the other for both ends. Every caller speaks and hears
-fifty frames of 20 ms a second, all the time. The service runs its `upstream` engine twice: with the turn detection left
-to the upstream (nothing but relaying, and the whole conversation kept), and with its own (webrtcvad and Silero).
+fifty frames of 20 ms a second, all the time. Two tables, each with the same number of sessions throughout:
+
+- *the upstream finds turns*: the service's `upstream` engine with `turns: upstream` (relaying, and the whole
+  conversation kept), a bare `websockets` relay, which parses nothing, and the two frameworks at the same upstream.
+- *turns are found here*: the service's own webrtcvad and Silero, and the frameworks' Silero. Callers are silent, so
+  that nobody is interrupted and all carry the same; that spares the service Silero, which it asks only when webrtcvad
+  hears a voice, while the frameworks ask it at every window. So the service stands there again with callers who speak
+  half of the time. What is passed on upwards is speech only, so the service has nothing to show there with silence.
+
+What a framework's row holds, and what it is spared, is in `bench/relay_pipecat.py` and `bench/relay_livekit.py`. They
+run in an environment of their own, which the first run makes from `bench/relay_peers.lock` (0.8 GB).
+
+At the end the service alone, at as many sessions as take half a core, for the latency that it adds.
 """
 
 import argparse
 import asyncio
 import json
+import math
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,52 +36,158 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from bench.harness import Outcome, emit, look_at, parser, pin, progress
+from bench.harness import Outcome, emit, look_at, parser, pin, progress, say
+from bench.relay_venv import python_of_peers
 from voice.talk.service import ServiceProcess, free_port
 
 MEASURED_CPU, ENDS_CPU = 1, 0
 _QUIET = {"type": "server_vad", "create_response": False, "interrupt_response": False}
+_HERE = Path(__file__).parent
+_SPEECH = "I would like to book a table for seven people on Friday evening, somewhere near the window if you can."
+
+Started = Callable[[str], AbstractContextManager[tuple[int, str]]]
+"""Given the upstream's URL, runs something in front of it: its process and where callers go."""
+
+_BARE, _SERVICE, _DIRECT = "bare websockets relay, uvloop", "service", "nothing between the two ends"
+_LIVEKIT, _PIPECAT = "LiveKit Agents", "Pipecat"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the two ends do."""
+
+    sessions: int
+    seconds: float
+    speech: Path | None = None
 
 
 def main() -> None:
     """Run it."""
     options = parser(__doc__)
-    options.add_argument("--sessions", type=int, default=50, help="how many at once")
+    options.formatter_class = argparse.RawDescriptionHelpFormatter
+    options.add_argument("--sessions", type=int, default=20, help="how many at once where the upstream finds turns")
+    options.add_argument("--own-sessions", type=int, default=8, help="how many at once where turns are found here")
     options.add_argument("--seconds", type=float, default=15, help="how long to watch")
+    options.add_argument("--without-peers", action="store_true", help="neither LiveKit Agents nor Pipecat")
     options.add_argument("--bare", nargs=2, metavar=("PORT", "UPSTREAM"), help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.bare:
         uvloop.run(relay(int(given.bare[0]), given.bare[1]))
         return
-    columns = ("", "CPU ms/session-s", "sessions a core", "up p50 ms", "p99 ms", "down p50 ms", "p99 ms", "lost")
-    outcome = Outcome(f"{given.sessions} sessions, 50 frames a second each way, {given.seconds:.0f} s", columns)
-    kinds = {"bare websockets relay, uvloop": bare, "service, upstream's turns": theirs, "service, its own VAD": ours}
-    for name, started in kinds.items():
-        progress(f"{name} …")
-        port = free_port()
-        with started(f"ws://127.0.0.1:{port}/v1/realtime") as (pid, url):
-            found = measure(pid, url, port, given.sessions, given.seconds)
-        cpu_ms = found["cpu_ms_per_session_s"]
-        outcome.figures[name] = found
-        latencies = (found["up_p50_ms"], found["up_p99_ms"], found["down_p50_ms"], found["down_p99_ms"])
-        outcome.rows.append((name, round(cpu_ms, 3), round(1000 / cpu_ms), *latencies, found["lost"]))
-    outcome.notes.append("latency is one way, and holds the two ends' own; sessions a core = 1000 / CPU")
-    outcome.notes.append("with its own VAD the service passes on only what is speech: this load has none")
+    columns = (
+        "",
+        "sessions",
+        "CPU ms/session-s",
+        "sessions a core",
+        "up p50 ms",
+        "p99 ms",
+        "down p50 ms",
+        "p99 ms",
+        "lost",
+    )
+    outcome = Outcome(f"50 frames a second each way, {given.seconds:.0f} s", columns)
+    peers = None if given.without_peers else python_of_peers()
+    with tempfile.TemporaryDirectory(prefix="voice-bench-") as folder:
+        speech = Path(folder, "speech.pcm")
+        recording = say(_SPEECH)
+        speech.write_bytes(recording.pcm + bytes(len(recording.pcm)))
+        for name, load, started in measurements(given, speech, peers):
+            _add(outcome, name, load, run(name, load, started))
+    cost_ms = outcome.figures[f"{_SERVICE}, upstream's turns"]["cpu_ms_per_session_s"]
+    half = Load(max(1, round(500 / cost_ms)), given.seconds)
+    for name, between in {_DIRECT: None, _BARE: bare, f"{_SERVICE}, upstream's turns": service_upstreams_turns}.items():
+        label = f"{name}; half a core"
+        _add(outcome, label, half, run(label, half, between))
+    outcome.notes += notes(outcome.figures)
     emit(outcome, given.json)
+
+
+def measurements(given: argparse.Namespace, speech: Path, peers: str | None) -> Iterator[tuple[str, Load, Started]]:
+    """Yield what is measured, in order."""
+    load = Load(given.sessions, given.seconds)
+    yield _BARE, load, bare
+    yield f"{_SERVICE}, upstream's turns", load, service_upstreams_turns
+    if peers:
+        yield f"{_LIVEKIT}, upstream's turns", load, partial(peer, peers, "relay_livekit")
+        yield f"{_PIPECAT}, upstream's turns", load, partial(peer, peers, "relay_pipecat")
+    load = Load(given.own_sessions, given.seconds)
+    yield f"{_SERVICE}, own turns", load, service_own_turns
+    yield f"{_SERVICE}, own turns; callers speak", Load(load.sessions, load.seconds, speech), service_own_turns
+    if peers:
+        yield f"{_LIVEKIT}, Silero", load, partial(peer, peers, "relay_livekit", silero=True)
+        yield f"{_PIPECAT}, Silero", load, partial(peer, peers, "relay_pipecat", silero=True)
+
+
+def notes(figures: dict[str, Any]) -> list[str]:
+    """Say how often a framework's cost the service's is, how much latency it adds, and how to read the rest."""
+    found = ["latency is one way, and holds the two ends' own; sessions a core = 1000 / CPU at this number of sessions"]
+    for own, silero in ((f"{_SERVICE}, upstream's turns", False), (f"{_SERVICE}, own turns", True)):
+        for peer_name in (_LIVEKIT, _PIPECAT):
+            theirs = figures.get(f"{peer_name}, Silero" if silero else f"{peer_name}, upstream's turns")
+            if theirs is not None:
+                ratio = theirs["cpu_ms_per_session_s"] / figures[own]["cpu_ms_per_session_s"]
+                figures[f"{own} / {peer_name}"] = ratio
+                found.append(f"{own}: {ratio:.1f} times the sessions of {peer_name}{' + Silero' if silero else ''}")
+    ours, direct = (figures[f"{name}; half a core"] for name in (f"{_SERVICE}, upstream's turns", _DIRECT))
+    added = [ours[key] - direct[key] for key in ("up_p50_ms", "up_p99_ms", "down_p50_ms", "down_p99_ms")]
+    found.append("added at half a core, p50 and p99: up {:.2f} and {:.2f} ms, down {:.2f} and {:.2f} ms".format(*added))
+    return found
+
+
+def run(name: str, load: Load, started: Started | None) -> dict[str, Any]:
+    """Measure one of them."""
+    progress(f"{name}, {load.sessions} sessions …")
+    port = free_port()
+    if started is None:
+        return measure(None, "direct", port, load)
+    with started(f"ws://127.0.0.1:{port}/v1/realtime") as (pid, url):
+        return measure(pid, url, port, load)
+
+
+def _add(outcome: Outcome, name: str, load: Load, found: dict[str, Any]) -> None:
+    cpu_ms = found["cpu_ms_per_session_s"]
+    outcome.figures[name] = found
+    cost = (round(cpu_ms, 3), round(1000 / cpu_ms)) if cpu_ms else (None, None)
+    latencies = (_ms(found[key]) for key in ("up_p50_ms", "up_p99_ms", "down_p50_ms", "down_p99_ms"))
+    outcome.rows.append((name, load.sessions, *cost, *latencies, found["lost"]))
+
+
+def _ms(value: float) -> str | None:
+    return None if math.isnan(value) else f"{value:.2f}"
+
+
+# --- What is between ----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def process_at(command: list[str], port: int) -> Iterator[tuple[int, str]]:
+    """Start a relay of some kind on the measured core; entered when it says that it is ready."""
+    with subprocess.Popen([*pin(MEASURED_CPU), *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            assert process.stdout is not None
+            if process.stdout.readline().strip() != b"ready":
+                raise SystemExit(f"did not start: {' '.join(command)}")
+            yield process.pid, f"ws://127.0.0.1:{port}"
+        finally:
+            process.kill()
 
 
 @contextmanager
 def bare(upstream: str) -> Iterator[tuple[int, str]]:
     """Start the yardstick."""
     port = free_port()
-    command = [*pin(MEASURED_CPU), sys.executable, "-m", "bench.relay", "--bare", str(port), upstream]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            process.stdout.readline()
-            yield process.pid, f"ws://127.0.0.1:{port}"
-        finally:
-            process.terminate()
+    with process_at([sys.executable, "-m", "bench.relay", "--bare", str(port), upstream], port) as started:
+        yield started
+
+
+@contextmanager
+def peer(python: str, program: str, upstream: str, *, silero: bool = False) -> Iterator[tuple[int, str]]:
+    """Start a framework's."""
+    port = free_port()
+    url = upstream.replace("ws://", "http://") if program == "relay_livekit" else upstream
+    command = [python, str(_HERE / f"{program}.py"), str(port), url, *(["--silero"] if silero else [])]
+    with process_at(command, port) as started:
+        yield started
 
 
 @contextmanager
@@ -84,43 +204,47 @@ def service(upstream: str, turns: str) -> Iterator[tuple[int, str]]:
             yield process.pid, f"{process.url}?model=bench"
 
 
-@contextmanager
-def theirs(upstream: str) -> Iterator[tuple[int, str]]:
+def service_upstreams_turns(upstream: str) -> AbstractContextManager[tuple[int, str]]:
     """The upstream finds turns."""
-    with service(upstream, "upstream") as started:
-        yield started
+    return service(upstream, "upstream")
 
 
-@contextmanager
-def ours(upstream: str) -> Iterator[tuple[int, str]]:
+def service_own_turns(upstream: str) -> AbstractContextManager[tuple[int, str]]:
     """The service finds turns."""
-    with service(upstream, "ours") as started:
-        yield started
+    return service(upstream, "ours")
 
 
-def measure(pid: int, url: str, upstream_port: int, sessions: int, seconds: float) -> dict[str, Any]:
+# --- Measuring ----------------------------------------------------------------------------------------------------
+
+
+def measure(pid: int | None, url: str, upstream_port: int, load: Load) -> dict[str, Any]:
     """Load it and watch."""
     command = [*pin(ENDS_CPU), sys.executable, "-m", "bench.relay_load", url, str(upstream_port)]
-    command += ["--sessions", str(sessions), "--detection", json.dumps(_QUIET)]
+    command += ["--sessions", str(load.sessions), "--detection", json.dumps(_QUIET)]
+    command += ["--speech", str(load.speech)] if load.speech else []
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as ends:
         assert ends.stdin is not None
         assert ends.stdout is not None
         ends.stdout.readline()
-        ends.stdin.write("call\n")
-        ends.stdin.flush()
+        _tell(ends.stdin, "call")
         if ends.stdout.readline().strip() != "ready":
             raise SystemExit(f"the callers could not connect to {url}")
-        ends.stdin.write("watch\n")
-        ends.stdin.flush()
-        before, since_s = look_at(pid), time.monotonic()
-        time.sleep(seconds)
-        after, watched_s = look_at(pid), time.monotonic() - since_s
-        ends.stdin.write("stop\n")
-        ends.stdin.flush()
+        _tell(ends.stdin, "watch")
+        before, since_s = look_at(pid) if pid else None, time.monotonic()
+        time.sleep(load.seconds)
+        after, watched_s = look_at(pid) if pid else None, time.monotonic() - since_s
+        _tell(ends.stdin, "stop")
         found: dict[str, Any] = json.loads(ends.stdout.readline())
-    found["cpu_ms_per_session_s"] = (after.cpu_s - before.cpu_s) * 1000 / sessions / watched_s
-    found["memory_kb_per_session"] = (after.rss_bytes - before.rss_bytes) / sessions / 1024
+    found |= {"sessions": load.sessions, "cpu_ms_per_session_s": 0.0}
+    if before and after:
+        found["cpu_ms_per_session_s"] = (after.cpu_s - before.cpu_s) * 1000 / load.sessions / watched_s
+        found["memory_kb_per_session"] = (after.rss_bytes - before.rss_bytes) / load.sessions / 1024
     return found
+
+
+def _tell(ends: Any, word: str) -> None:
+    ends.write(f"{word}\n")
+    ends.flush()
 
 
 async def relay(port: int, upstream: str) -> None:
