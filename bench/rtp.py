@@ -93,9 +93,9 @@ class EchoLeg:
         if skipped:
             self._outbound.skip(skipped)
         self._playout.play("echo", self._inbound.frame(now_s * 1000))
-        datagram = self._outbound.packet(self._playout.tick(), now_s)
-        if self._latch is not None:
-            self._socket.send(self._srtp.protect(datagram) if self._srtp else datagram, self._latch.destination)
+        for datagram in self._outbound.packets(self._playout.tick(), now_s):
+            if self._latch is not None:
+                self._socket.send(self._srtp.protect(datagram) if self._srtp else datagram, self._latch.destination)
 
 
 class BareLeg:

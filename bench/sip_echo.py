@@ -21,6 +21,7 @@ from voice.agent import Agent
 from voice.logs import configure_logs
 from voice.protocol.client_events import ClientEvent
 from voice.session.effects import PlayAudio
+from voice.tooling import PhoneCall
 
 PORTS = (24_000, 27_999)
 
@@ -28,7 +29,7 @@ PORTS = (24_000, 27_999)
 class EchoPlace:
     """Says what it hears: the whole way of a call but for its session."""
 
-    async def run(self, transport: Transport) -> None:
+    async def run(self, transport: Transport, phone: PhoneCall | None = None) -> None:
         """Echo until the caller hangs up."""
         async for frame in transport.frames():
             transport.play_audio(PlayAudio("resp", "item", 0, 0, frame, "audio/pcm"))

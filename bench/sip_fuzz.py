@@ -176,6 +176,9 @@ class Endpoint:
     def info_arrived(self, content_type: str, body: bytes) -> None:
         """Hear it."""
 
+    def info_answered(self, status: int) -> None:
+        """Hear it."""
+
     def ended(self, ended: object) -> None:
         """Hear it."""
 

@@ -63,6 +63,9 @@ class Caller:
     def info_arrived(self, content_type: str, body: bytes) -> None:
         """Nothing to do."""
 
+    def info_answered(self, status: int) -> None:
+        """Nothing to do."""
+
     def ended(self, ended: CallEnded) -> None:
         """It is over, or never came about."""
         self.remote, self.end = None, ended

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from sip.call_effects import CallEffect, Respond
 from sip.call_machine import CalleeCall
-from sip.dialog_call import CallSettings
+from sip.dialog_base import CallSettings
 from sip.effects import RequestArrived
 from sip.media import LocalMedia
 from sip.message import Request

@@ -30,6 +30,7 @@ from voice.logs import configure_logs
 from voice.protocol.client_events import ClientEvent
 from voice.protocol.session_config import SessionUpdateBody
 from voice.session.effects import PlayAudio
+from voice.tooling import PhoneCall
 
 HOST = "127.0.0.1"
 PATH = "/v1/realtime/calls"
@@ -44,7 +45,7 @@ _STEP = 960
 class EchoPlace:
     """A session that plays every frame back."""
 
-    async def run(self, transport: Transport) -> None:
+    async def run(self, transport: Transport, phone: PhoneCall | None = None) -> None:
         """Echo until the caller is gone."""
         async for frame in transport.frames():
             transport.play_audio(PlayAudio("resp", "item", 0, 0, frame, "audio/pcm"))

@@ -12,13 +12,14 @@
       confirmed()                  the caller has acknowledged
       media_changed(agreement)     any time after: hold, resume, another port, codec or key; never an equal one
       info_arrived(type, body)     any time after
+      info_answered(status)        once for each `send_info`, unless the call ends before
       ended(CallEnded)             once, and nothing after it
 
 Nothing here awaits and nothing here reads a clock: methods decide, and the endpoint sends at once. A listener may call
 the methods of its call; what follows from that is told after it has returned. A listener that raises ends its call.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,6 +46,9 @@ class CallListener(Protocol):
 
     def info_arrived(self, content_type: str, body: bytes) -> None:
         """An INFO came, and has its 200: `application/dtmf-relay`, `application/dtmf` or another."""
+
+    def info_answered(self, status: int) -> None:
+        """An INFO of ours was answered, by 200 when it was taken."""
 
     def ended(self, ended: CallEnded) -> None:
         """The call is over: free its media. Also told of calls that were never answered."""
@@ -101,6 +105,9 @@ class _Nobody:
         """Drop it."""
 
     def info_arrived(self, content_type: str, body: bytes) -> None:
+        """Drop it."""
+
+    def info_answered(self, status: int) -> None:
         """Drop it."""
 
     def ended(self, ended: CallEnded) -> None:
@@ -168,12 +175,12 @@ class IncomingCall:
         """Say 183 with our description: early media. Raises: StateError."""
         self._host.perform(self, self.machine.progress(self._host.now(), local))
 
-    def answer(self, local: LocalMedia) -> None:
-        """Take the call. An offer that cannot be met is refused with 488, and `ended` tells so.
+    def answer(self, local: LocalMedia, headers: Sequence[Field] = ()) -> None:
+        """Take the call; `headers` go with the 200. An offer that cannot be met gets 488, and `ended` tells so.
 
         Raises: StateError when the caller has given up meanwhile, or it has been answered.
         """
-        self._host.perform(self, self.machine.answer(self._host.now(), local))
+        self._host.perform(self, self.machine.answer(self._host.now(), local, headers))
 
     def reject(self, status: int, reason: str | None = None, *extra: Field) -> None:
         """Refuse the call with a 3xx to 6xx. Raises: StateError once it has been answered or is over."""
@@ -183,9 +190,21 @@ class IncomingCall:
         """Hold, resume or move the audio by a re-INVITE of ours. Raises: StateError while that is not possible."""
         self._host.perform(self, self.machine.offer(self._host.now(), local))
 
-    def hang_up(self, reason: str | None = None) -> None:
-        """End the call: BYE, or 480 before the answer. `reason` is a Reason header's value (RFC 3326). Idempotent."""
-        self._host.perform(self, self.machine.hang_up(self._host.now(), reason))
+    @property
+    def takes_info(self) -> bool:
+        """False where the other side has said what it takes, and INFO is not among it."""
+        return self.machine.takes_info
+
+    def send_info(self, content_type: str, body: bytes) -> None:
+        """Send an INFO: a key by `application/dtmf-relay`, say. Raises: StateError until the last one is answered."""
+        self._host.perform(self, self.machine.send_info(self._host.now(), content_type, body))
+
+    def hang_up(self, reason: str | None = None, headers: Sequence[Field] = ()) -> None:
+        """End the call: BYE with `headers`, or 480 before the answer. Idempotent.
+
+        `reason` is a Reason header's value (RFC 3326).
+        """
+        self._host.perform(self, self.machine.hang_up(self._host.now(), reason, headers))
 
 
 def number_of(text: str, parse: Callable[[], object]) -> str:

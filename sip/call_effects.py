@@ -77,6 +77,13 @@ class InfoArrived:
 
 
 @dataclass(frozen=True, slots=True)
+class InfoAnswered:
+    """An INFO of ours has its final response; the next one may be sent."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
 class CallEnded:
     """The call is over; nothing comes after this but answers to repeats."""
 
@@ -87,4 +94,6 @@ class CallEnded:
     """The peer's Reason header (RFC 3326), or a phrase for the log."""
 
 
-CallEffect = Respond | SendRequest | SendAck | MediaChanged | Confirmed | Ringing | InfoArrived | CallEnded
+CallEffect = (
+    Respond | SendRequest | SendAck | MediaChanged | Confirmed | Ringing | InfoArrived | InfoAnswered | CallEnded
+)

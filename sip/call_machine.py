@@ -9,12 +9,13 @@ comes before gets 200, and the INVITE 487. An answer after a CANCEL is refused w
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
 from sip.call_effects import CallEffect, Confirmed, EndReason, Respond
 from sip.dialog import Dialog
-from sip.dialog_call import CallSettings, DialogCall, unacceptable
+from sip.dialog_base import CallSettings, unacceptable
+from sip.dialog_call import DialogCall
 from sip.errors import NotAcceptable, SipSyntaxError, StateError
 from sip.grammar import parse_number
 from sip.invitation import AnswerRepeater
@@ -61,10 +62,9 @@ class CalleeCall(DialogCall):
         self._state = CallState.INCOMING
         self._body: bytes | None = None
         self._ring_at: float | None = None
-        self._hang_up_reason: str | None = None
-        self._hangs_up = False
+        self._hanging_up: tuple[str | None, tuple[Field, ...]] | None = None
         self._expires_at = _expires_at(now, invite)
-        self._peer_updates = "update" in invite.tokens("allow")
+        self._note_methods(invite)
 
     @property
     def state(self) -> CallState:
@@ -103,8 +103,8 @@ class CalleeCall(DialogCall):
         response.set_body(self._body or b"")
         return [Respond(self._transaction, response), *effects]
 
-    def answer(self, now: float, local: LocalMedia) -> list[CallEffect]:
-        """Take the call: 200 with the answer, or with our offer when the INVITE brought none.
+    def answer(self, now: float, local: LocalMedia, headers: Sequence[Field] = ()) -> list[CallEffect]:
+        """Take the call: 200 with the answer, or with our offer when the INVITE brought none, and `headers`.
 
         An offer that cannot be met is refused with 488 and a Warning. Raises: StateError when it was cancelled.
         """
@@ -115,6 +115,8 @@ class CalleeCall(DialogCall):
         self._state, self._ring_at, self._expires_at = CallState.ANSWERED, None, None
         self.dialog.confirm()
         response = self._success(now, self.invite, self._body or b"")
+        for name, value in headers:
+            response.add(name, value)
         self._repeaters.append((self._transaction, AnswerRepeater(response, now, self._settings.timers)))
         return [Respond(self._transaction, response), *effects]
 
@@ -123,16 +125,16 @@ class CalleeCall(DialogCall):
         self._must_be_incoming()
         return self._reject(status, reason, extra)
 
-    def hang_up(self, now: float, reason: str | None = None) -> list[CallEffect]:
+    def hang_up(self, now: float, reason: str | None = None, headers: Sequence[Field] = ()) -> list[CallEffect]:
         """End the call: 480 before the answer, BYE after; between 200 and ACK the BYE waits for the ACK (§15)."""
         if self.is_over:
             return []
         if self._state is CallState.INCOMING:
             return self._reject(480, None, ())
         if self._state is CallState.ANSWERED:
-            self._hangs_up, self._hang_up_reason = True, reason
+            self._hanging_up = reason, tuple(headers)
             return []
-        return super().hang_up(now, reason)
+        return super().hang_up(now, reason, headers)
 
     # --- the caller -------------------------------------------------------------------------------------------------
 
@@ -167,8 +169,8 @@ class CalleeCall(DialogCall):
             return effects
         self._state = CallState.CONFIRMED
         effects.insert(0, Confirmed())
-        if self._hangs_up:
-            effects += super().hang_up(now, self._hang_up_reason)
+        if self._hanging_up is not None:
+            effects += super().hang_up(now, *self._hanging_up)
         return effects
 
     # --- time -------------------------------------------------------------------------------------------------------

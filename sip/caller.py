@@ -38,6 +38,10 @@ class OutgoingCall:
         """Hold, resume or move the audio by a re-INVITE of ours. Raises: StateError while that is not possible."""
         self._host.perform(self, self.machine.offer(self._host.now(), local))
 
+    def send_info(self, content_type: str, body: bytes) -> None:
+        """Send an INFO: a key by `application/dtmf-relay`, say. Raises: StateError until the last one is answered."""
+        self._host.perform(self, self.machine.send_info(self._host.now(), content_type, body))
+
     def hang_up(self, reason: str | None = None) -> None:
         """End the call: CANCEL before the answer, BYE after. Idempotent."""
         self._host.perform(self, self.machine.hang_up(self._host.now(), reason))

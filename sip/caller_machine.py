@@ -10,7 +10,7 @@ Descriptions in provisional responses are not looked at: the audio starts with t
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -18,7 +18,8 @@ from sip.auth import DigestClient
 from sip.call_effects import CallEffect, CallEnded, Confirmed, EndReason, MediaChanged, Ringing, SendAck, SendRequest
 from sip.client_transaction import build_cancel
 from sip.dialog import Dialog
-from sip.dialog_call import CallSettings, DialogCall
+from sip.dialog_base import CallSettings
+from sip.dialog_call import DialogCall
 from sip.errors import RemoteFault, SipSyntaxError, StateError
 from sip.headers import NameAddr
 from sip.invitation import Fork, ForkEvent, Forks
@@ -108,10 +109,10 @@ class CallerCall(DialogCall):
             return [] if response.is_provisional else self._over(EndReason.LOST, 0, error.message)
         return self._forked(now, fork, response)
 
-    def hang_up(self, now: float, reason: str | None = None) -> list[CallEffect]:
+    def hang_up(self, now: float, reason: str | None = None, headers: Sequence[Field] = ()) -> list[CallEffect]:
         """End the call: CANCEL before the answer, as soon as a 1xx allows it; BYE after."""
         if self.is_over or self._state is CallerState.CONFIRMED:
-            return super().hang_up(now, reason)
+            return super().hang_up(now, reason, headers)
         if self._cancels:
             return []
         self._cancels, self._reason = True, reason
@@ -152,7 +153,7 @@ class CallerCall(DialogCall):
         """The first 2xx: the dialog is this call from now."""
         self.dialog = dialog
         self._state = CallerState.CONFIRMED
-        self._peer_updates = "update" in response.tokens("allow")
+        self._note_methods(response)
         if self._cancels:
             return [Confirmed(), *self._bye(EndReason.LOCAL_BYE, self._reason)]
         try:

@@ -8,9 +8,9 @@ import asyncio
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 from sip.flow import Address
+from sip.routes import route_to
 
 MAX_DATAGRAM_BYTES = 65_535
 _AT_ONCE = 64
@@ -117,18 +117,6 @@ class DatagramFlow:
     def toward(self, port: int) -> "DatagramFlow":
         """Return the way to another port of the same host."""
         return self if port == self.remote[1] else DatagramFlow(self.socket, (self.remote[0], port))
-
-
-@lru_cache(maxsize=4096)
-def route_to(host: str) -> str:
-    """Return the address of ours that the kernel would send from: what a wildcard socket stands for."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((host, 9))  # nothing is sent
-        except OSError:
-            return "127.0.0.1"
-        return str(probe.getsockname()[0])
 
 
 class NamedFlow:

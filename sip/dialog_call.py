@@ -5,62 +5,58 @@ subclass's: `call_machine.CalleeCall`.
 """
 
 import contextlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
-from sip.call_effects import CallEffect, CallEnded, EndReason, InfoArrived, MediaChanged, Respond, SendAck, SendRequest
-from sip.dialog import Dialog
+from sip.call_effects import (
+    CallEffect,
+    EndReason,
+    InfoAnswered,
+    InfoArrived,
+    MediaChanged,
+    Respond,
+    SendAck,
+    SendRequest,
+)
+from sip.dialog import Dialog, DialogState
+from sip.dialog_base import CallSettings, DialogBase, unacceptable
 from sip.errors import NotAcceptable, RemoteFault, SipSyntaxError, StateError
 from sip.glare import glare_delay_s, judge_offer
-from sip.inspection import ABILITIES, Abilities, inspect_request
+from sip.inspection import inspect_request
 from sip.invitation import AnswerRepeater, Repeat
 from sip.media import Agreement, LocalMedia
-from sip.message import Rejection, Request, Response
+from sip.message import Field, Request, Response
 from sip.offer_answer import OfferAnswer, OfferState
 from sip.parser import refuse
 from sip.server_transaction import ServerTransaction
-from sip.session_timer import Due, SessionTimer, TimerPolicy
-from sip.timers import TIMERS, Timers
+from sip.session_timer import Due
 
 
-@dataclass(frozen=True, slots=True)
-class CallSettings:
-    """What all calls of an element share."""
-
-    contact: str
-    """Header value: where the peer's requests within the dialog come to."""
-    server_name: str = ""
-    """For the Server header; empty tells scanners nothing."""
-    timers: Timers = TIMERS
-    session_timer: TimerPolicy = field(default_factory=TimerPolicy)
-    abilities: Abilities = ABILITIES
-
-
-class DialogCall:
+class DialogCall(DialogBase):
     """The life of a confirmed call. Each input returns effects; after CallEnded only repeats are answered."""
 
     def __init__(
         self, dialog: Dialog, offers: OfferAnswer, settings: CallSettings, fraction: Callable[[], float]
     ) -> None:
         """`fraction` returns a random number from 0 to 1."""
-        self.dialog = dialog
+        super().__init__(dialog, settings)
         self.offers = offers
-        self.is_over = False
         self.owns_call_id = False
-        self._settings = settings
         self._fraction = fraction
         self._local: LocalMedia | None = None
-        self._timer = SessionTimer(settings.session_timer)
-        self._repeaters: list[tuple[ServerTransaction, AnswerRepeater]] = []
         self._pending: Request | None = None
+        self._info: Request | None = None
         self._retry_at: float | None = None
         self._acks: dict[int, Request] = {}
-        self._peer_updates = False
 
     @property
     def agreement(self) -> Agreement | None:
         """How audio flows at present."""
         return self.offers.agreement
+
+    @property
+    def takes_info(self) -> bool:
+        """False where the peer has said what it takes, and INFO is not among it."""
+        return self._peer_methods is None or "info" in self._peer_methods
 
     # --- time -------------------------------------------------------------------------------------------------------
 
@@ -144,7 +140,7 @@ class DialogCall:
         except NotAcceptable as error:
             return self._refused(transaction, unacceptable(request, error))
         self.dialog.refresh_target(request)
-        self._peer_updates = self._peer_updates or "update" in request.tokens("allow")
+        self._note_methods(request)
         response = self._success(now, request, body)
         if request.method == "INVITE":
             self._repeaters.append((transaction, AnswerRepeater(response, now, self._settings.timers)))
@@ -175,15 +171,28 @@ class DialogCall:
         self._retry_at = None
         return self._ask("INVITE", body)
 
-    def hang_up(self, now: float, reason: str | None = None) -> list[CallEffect]:
+    def send_info(self, now: float, content_type: str, body: bytes) -> list[CallEffect]:
+        """Send an INFO (RFC 6086); one at a time, so that none overtakes another. `InfoAnswered` follows.
+
+        Raises: StateError while one is under way, and once the call is over.
+        """
+        if self.is_over or self._info is not None or self.dialog.state is not DialogState.CONFIRMED:
+            raise StateError("no INFO is possible now")
+        self._info = self.dialog.build_request("INFO")
+        self._info.set_body(body, content_type)
+        return [SendRequest(self._info)]
+
+    def hang_up(self, now: float, reason: str | None = None, headers: Sequence[Field] = ()) -> list[CallEffect]:
         """End the call by BYE; `reason` is the value of a Reason header (RFC 3326)."""
-        return [] if self.is_over else self._bye(EndReason.LOCAL_BYE, reason)
+        return [] if self.is_over else self._bye(EndReason.LOCAL_BYE, reason, headers=headers)
 
     def receive_response(self, now: float, request: Request, response: Response) -> list[CallEffect]:
         """Take a response to a request of ours; a timeout counts as 408, a transport failure as 503."""
         number = request.cseq.number
         if response.is_success and request.method == "INVITE" and number in self._acks:
             return [SendAck(self._acks[number])]  # a repeated 2xx: its ACK was lost
+        if request is self._info and not response.is_provisional:
+            return self._info_answered(response.status)
         if response.is_provisional or request is not self._pending:
             return []
         self._pending = None
@@ -207,6 +216,13 @@ class DialogCall:
             return [*effects, *self._bye(EndReason.NO_MEDIA, f'SIP;cause=488;text="{error.message}"')]
         return [*effects, *self._media(before)]
 
+    def _info_answered(self, status: int) -> list[CallEffect]:
+        self._info = None
+        if self.is_over:
+            return []
+        # A peer that does not answer, or knows nothing of the call, has left it (RFC 3261 §12.2.1.2).
+        return self._bye(EndReason.LOST, status=status) if status in (408, 481) else [InfoAnswered(status)]
+
     def _failed(self, now: float, request: Request, response: Response) -> list[CallEffect]:
         """Go on after a refused re-INVITE or UPDATE: what was agreed stays in force (RFC 3261 §14.1)."""
         if self.offers.state is OfferState.OFFERED:
@@ -228,7 +244,8 @@ class DialogCall:
         if self._pending is not None or self._repeaters or self._local is None:
             self._timer.refresh_failed(now, 491, 1.0)
             return []
-        return self._ask("UPDATE") if self._peer_updates else self._ask("INVITE", self.offers.make_offer(self._local))
+        updates = self._peer_methods is not None and "update" in self._peer_methods
+        return self._ask("UPDATE") if updates else self._ask("INVITE", self.offers.make_offer(self._local))
 
     def _ask(self, method: str, body: bytes = b"") -> list[CallEffect]:
         request = self.dialog.build_request(method, body)
@@ -240,55 +257,6 @@ class DialogCall:
 
     # --- pieces -----------------------------------------------------------------------------------------------------
 
-    def _bye(self, reason: EndReason, detail: str | None = None, status: int = 0) -> list[CallEffect]:
-        bye = self.dialog.build_request("BYE")
-        if detail:
-            bye.add("Reason", detail)
-        return [SendRequest(bye), *self._end(reason, status=status, detail=detail or "")]
-
-    def _end(
-        self, reason: EndReason, request: Request | None = None, *, status: int = 0, detail: str = ""
-    ) -> list[CallEffect]:
-        self.is_over = True
-        self.dialog.terminate()
-        self._timer.stop()
-        self._repeaters.clear()
-        if request is not None:
-            detail = request.get("reason") or ""
-        return [CallEnded(reason, status, detail)]
-
     def _media(self, before: Agreement | None) -> list[CallEffect]:
         """Report the agreement if it is another than before: unchanged SDP resets no media."""
         return [] if self.agreement is None or self.agreement == before else [MediaChanged(self.agreement)]
-
-    def _answer(self, request: Request, status: int, reason: str | None = None) -> Response:
-        response = request.respond(status, reason, to_tag=self.dialog.local_tag)
-        if self._settings.server_name and status != 100:
-            response.add("Server", self._settings.server_name)
-        return response
-
-    def _success(self, now: float, request: Request, body: bytes) -> Response:
-        """Return the 2xx to an INVITE or UPDATE, with everything that it must carry."""
-        response = self.dialog.dress(request, self._answer(request, 200))
-        self._advertise(response)
-        for name, value in self._timer.accept(now, request):
-            response.add(name, value)
-        response.set_body(body)
-        return response
-
-    def _advertise(self, message: Request | Response) -> None:
-        abilities = self._settings.abilities
-        message.set("Allow", ", ".join(abilities.methods))
-        message.set("Supported", ", ".join(abilities.extensions))
-        if isinstance(message, Response):
-            message.set("Accept", "application/sdp")
-
-    def _refused(self, transaction: ServerTransaction, rejection: Rejection) -> list[CallEffect]:
-        response = rejection.response(self.dialog.local_tag)
-        return [] if response is None else [Respond(transaction, response)]
-
-
-def unacceptable(request: Request, error: NotAcceptable) -> Rejection:
-    """Describe the refusal of an offer, with the Warning that says why (RFC 3261 §20.43)."""
-    text = error.message.replace("\\", "").replace('"', "'")
-    return refuse(request, error.status, error.message, ("Warning", f'{error.warning} sip "{text}"'))

@@ -25,7 +25,7 @@ from sip.caller import CallerListener, OutgoingCall
 from sip.caller_machine import CallerCall, Destination
 from sip.connection import Received, StreamFlow
 from sip.datagrams import DatagramFlow, DatagramSocket, NamedFlow
-from sip.dialog_call import CallSettings
+from sip.dialog_base import CallSettings
 from sip.flow import Address, Flow, Hop, hop_of
 from sip.gate import Gate, GateLimits
 from sip.media import LocalMedia

@@ -13,6 +13,7 @@ from sip.call_effects import (
     CallEffect,
     CallEnded,
     Confirmed,
+    InfoAnswered,
     InfoArrived,
     MediaChanged,
     Respond,
@@ -242,6 +243,8 @@ def _tell(record: Record, effect: CallEffect) -> None:
         call.listener.confirmed()
     elif isinstance(effect, InfoArrived):
         call.listener.info_arrived(effect.content_type, effect.body)
+    elif isinstance(effect, InfoAnswered):
+        call.listener.info_answered(effect.status)
     elif isinstance(effect, Ringing) and isinstance(call, OutgoingCall):
         call.listener.ringing(effect.status)
 

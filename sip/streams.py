@@ -15,9 +15,9 @@ from ipaddress import ip_address
 from types import TracebackType
 
 from sip.connection import ConnectionLimits, Received, StreamFlow
-from sip.datagrams import route_to
 from sip.flow import Address, Flow
 from sip.gate import Gate
+from sip.routes import route_to
 
 logger = logging.getLogger("sip")
 

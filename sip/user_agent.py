@@ -25,7 +25,7 @@ from sip.call_table import CallTable, Record
 from sip.caller import CallerListener, OutgoingCall
 from sip.caller_machine import CallerCall
 from sip.dialog import dialog_id_of
-from sip.dialog_call import CallSettings
+from sip.dialog_base import CallSettings
 from sip.effects import AckArrived, Effect, RequestArrived
 from sip.errors import SipSyntaxError
 from sip.flow import Address, Flow, Network, contact_of, is_near, is_reliable, reply_port

@@ -22,7 +22,7 @@ PURE = [
     *(f"voice/rest/{name}.py" for name in ("audio", "dialogue", "chat", "responses")),
     "sip/*.py",
 ]
-SHELLS = {f"sip/{name}.py" for name in ("endpoint", "streams", "connection", "datagrams")}
+SHELLS = {f"sip/{name}.py" for name in ("endpoint", "streams", "connection", "datagrams", "routes")}
 """The sockets and the clock of `sip`: the only modules there that are not pure."""
 IMPURE = {"asyncio", "selectors", "socket", "ssl", "time", "threading", "concurrent", "subprocess"} | {
     *("aiohttp", "sounddevice", "websockets")

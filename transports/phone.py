@@ -65,8 +65,7 @@ class Phone:
         self._ground: MediaGround | None = None
         self._group: asyncio.TaskGroup | None = None
         self._open: set[SipCallTransport] = set()
-        self._keeper: asyncio.Task[None] | None = None
-        self._stopping = asyncio.Event()
+        self._is_stopping = False
 
     @property
     def active(self) -> int:
@@ -79,23 +78,19 @@ class Phone:
         self._ground = MediaGround(
             settings.host, self._ports, Ticker(), self._metrics.traffic, settings.media_timeout_s, settings.hears_tones
         )
-        ready = asyncio.Event()
-        self._keeper = asyncio.create_task(self._keep(ready), name="phone calls")
-        await ready.wait()
-
-    async def _keep(self, ready: asyncio.Event) -> None:
-        """Own the calls' tasks, until `aclose` and the end of the last."""
-        async with asyncio.TaskGroup() as self._group:
-            ready.set()
-            await self._stopping.wait()
+        self._group = await asyncio.TaskGroup().__aenter__()
 
     async def aclose(self) -> None:
-        """Hang up every call, and wait until their sessions have ended. Safe without `start`."""
-        self._stopping.set()
+        """Hang up every call, and wait until their sessions have ended: by the task that has called `start`, if any.
+
+        Cancelling ends the sessions at once.
+        """
+        self._is_stopping = True
         for transport in tuple(self._open):
             await transport.aclose(_GOING_AWAY, "The service is stopping.")
-        if self._keeper is not None:
-            await self._keeper
+        group, self._group = self._group, None
+        if group is not None:
+            await group.__aexit__(None, None, None)
         if self._ground is not None:
             self._ground.ticker.close()
 
@@ -105,7 +100,7 @@ class Phone:
         """Answer, or refuse with the reason in one line of the log."""
         ground, group = self._ground, self._group
         name = self._route(call)
-        if ground is None or group is None or self._stopping.is_set():
+        if ground is None or group is None or self._is_stopping:
             self._refuse(call, 503, "the service is stopping")
         elif name is None:
             self._refuse(call, 404, "no route for the number")
@@ -145,7 +140,7 @@ class Phone:
         )
         call.listen(transport)
         self._open.add(transport)
-        self._calls.add(call_id, Call(shared, place, None, is_anyones=True))
+        self._calls.add(call_id, Call(shared, place, None, is_anyones=True, phone=transport))
         group.create_task(self._hold(shared, transport, place, call_id), name=call_id)
         try:
             call.answer(transport.local_media)
@@ -159,7 +154,7 @@ class Phone:
             is_up = await transport.wait_started()
             if is_up:
                 self._metrics.active.inc()
-                await place.run(shared)
+                await place.run(shared, transport)
             else:
                 place.release()
         except Exception:  # the boundary of a call: the others go on

@@ -13,6 +13,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -20,6 +21,7 @@ import structlog
 from sip.call import IncomingCall
 from sip.call_effects import CallEnded
 from sip.crypto import DEFAULT_SUITES
+from sip.errors import StateError
 from sip.media import Agreement, LocalMedia
 from transports.live_audio import LiveAudio
 from transports.rtp.errors import RtpError
@@ -28,6 +30,7 @@ from transports.rtp.quality import CallQuality
 from transports.rtp.srtp import SUITES
 from transports.sip_keys import KeyLine, KeyPad, read_info, spoken
 from transports.sip_media import CallMedia, MediaGround, MediaOwner
+from transports.sip_pressing import ALL_MEANS, KeySender, Means
 from voice.audio.frames import AudioFrame
 from voice.ids import Ids
 from voice.protocol import client_events as client
@@ -50,10 +53,15 @@ class KeySettings:
     """Tell the agent, as a user's message, and let it answer."""
     pause_s: float = 2.0
     """A line of keys is complete after so long without one, or with `#`."""
+    means: tuple[Means, ...] = ALL_MEANS
+    """How keys of ours are pressed: the first that the other side takes."""
 
 
 class SipCallTransport:
-    """One call. Implements `voice.transport.Transport` and `sip.call.CallListener`; owns no task."""
+    """One call. Implements `voice.transport.Transport`, `voice.tooling.PhoneCall` and `sip.call.CallListener`.
+
+    Owns no task.
+    """
 
     plays_in_real_time = True
 
@@ -76,8 +84,16 @@ class SipCallTransport:
         trunk = call.arrival.trunk
         rules = LatchRules(signalling_host=call.arrival.host, networks=trunk.networks)
         self._media = CallMedia(ground, rules, self._audio, MediaOwner(self._press, self._lose, self._handle_tick))
+        keys = keys or KeySettings()
         self._pad = KeyPad()
-        self._line = KeyLine(keys.pause_s) if keys is not None and keys.as_input else None
+        self._line = KeyLine(keys.pause_s) if keys.as_input else None
+        self._sender = KeySender(
+            keys.means,
+            press_events=self._media.press,
+            press_tones=self._media.press_tones,
+            takes_info=lambda: call.takes_info,
+            send_info=self._send_info,
+        )
         self._ids = Ids()
         self._events: deque[client.ClientEvent] = deque()
         self._event_came = asyncio.Event()
@@ -140,6 +156,12 @@ class SipCallTransport:
         if key is not None:
             self._press(key, "info")
 
+    def info_answered(self, status: int) -> None:
+        """Press the next key, or this one by other means."""
+        means = self._sender.info_answered(status, asyncio.get_running_loop().time())
+        if means != "info":
+            log.info("keys refused by info", status=status, pressed_by=means)
+
     def ended(self, ended: CallEnded) -> None:
         """End the session."""
         detail = f" ({ended.detail})" if ended.detail else ""
@@ -160,7 +182,39 @@ class SipCallTransport:
         self._end(reason)
         self._call.hang_up(f'Q.850;cause=41;text="{reason}"')
 
-    # ---- keys
+    # ---- PhoneCall
+
+    @property
+    def trunk(self) -> str:
+        """By which it came."""
+        return self._call.arrival.trunk.name
+
+    @property
+    def caller(self) -> str:
+        """The caller's number or name."""
+        return self._call.caller
+
+    @property
+    def called(self) -> str:
+        """What was dialled."""
+        return self._call.called
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Of the INVITE, without credentials."""
+        return self._call.headers
+
+    def press(self, keys: str) -> bool:
+        """Press keys at the other end; False when it takes none. Raises: ValueError for what is no key."""
+        means = None if self._is_over else self._sender.press(keys)
+        log.info("keys pressed", count=len(keys), means=means)
+        return means is not None
+
+    def _send_info(self, content_type: str, body: bytes) -> None:
+        with suppress(StateError):  # the call has just ended
+            self._call.send_info(content_type, body)
+
+    # ---- keys of the caller
 
     def _press(self, key: str, means: str) -> None:
         now_s = asyncio.get_running_loop().time()
@@ -175,6 +229,7 @@ class SipCallTransport:
             self._line.press(key, now_s)
 
     def _handle_tick(self, now_s: float) -> None:
+        self._sender.handle_tick(now_s)
         if self._line is None or (keys := self._line.take(now_s)) is None:
             return
         if self._response_id is not None:

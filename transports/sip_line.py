@@ -104,7 +104,7 @@ def phone_settings(config: SipConfig) -> PhoneSettings:
         last_port=config.rtp.last,
         media_timeout_s=config.rtp.timeout_s,
         hears_tones=config.keys.inband,
-        keys=KeySettings(config.keys.to_agent, config.keys.pause_s),
+        keys=KeySettings(config.keys.to_agent, config.keys.pause_s, config.keys.send),
     )
 
 

@@ -104,8 +104,15 @@ class CallMedia:
         return self._latch.rejected_packets
 
     def press(self, keys: str) -> bool:
-        """Press keys by RFC 4733; False where the peer takes none."""
+        """Press keys by RFC 4733; False where the peer takes none. Raises: ValueError for what is no key."""
         return self._leg is not None and self._leg.press(keys)
+
+    def press_tones(self, keys: str) -> bool:
+        """Press keys as tones; False before there is any audio. Raises: ValueError for what is no key."""
+        if self._leg is None:
+            return False
+        self._leg.press_tones(keys)
+        return True
 
     def apply(self, agreement: Agreement) -> None:
         """Run the media as agreed from now on.
@@ -142,6 +149,7 @@ class CallMedia:
             event_clock_hz=agreement.event_clock_hz,
             sends_events=agreement.send_event_type,
             receives_events=agreement.receive_event_type,
+            packet_ms=agreement.ptime_ms,
         )
 
     def _srtp(self, ours: Crypto | None, theirs: Crypto | None) -> SrtpLeg | None:

@@ -86,7 +86,7 @@ class RtpPorts(Section):
 
 
 class KeysConfig(Section):
-    """The keys that callers press. Watchers of a session are always told; by RTP events and INFO they always come."""
+    """Telephone keys. Of those that callers press a session's watchers are told; RTP events and INFO always count."""
 
     inband: bool = False
     """Find them in the audio itself, too, for lines that send them no other way."""
@@ -94,6 +94,8 @@ class KeysConfig(Section):
     """Hand them to the agent as a user's message, and let it answer."""
     pause_s: float = Field(2.0, gt=0)
     """A line of keys is complete after so long without one, or with `#`."""
+    send: tuple[Literal["rtp", "info", "inband"], ...] = ("rtp", "info", "inband")
+    """How keys of ours are pressed (`tools.telephony:press_keys`): by the first of these that the other side takes."""
 
 
 class SipConfig(Section):
@@ -175,6 +177,8 @@ def check_sip(sip: SipConfig, agents: Container[str]) -> Iterator[tuple[tuple[st
         yield ("sip", "agent"), f"there is no agent '{sip.agent}'"
     if not sip.digest:
         yield ("sip", "digest"), "digest cannot be empty"
+    if not sip.keys.send:
+        yield ("sip", "keys", "send"), "send cannot be empty"
     for name, trunk in sip.trunks.items():
         for place, message in _check_trunk(name, trunk, agents, has_tls=sip.tls is not None):
             yield ("sip", "trunks", name, *place), message

@@ -27,7 +27,7 @@ from voice.session.core import SessionTraits
 from voice.session.session import Session
 from voice.session.settings import engine_settings
 from voice.session.translation import TranslationSession, check_language
-from voice.tooling import RemoteTools, ServiceTools
+from voice.tooling import PhoneCall, RemoteTools, ServiceTools
 from voice.translation_runner import TranslationRunner, TranslationTransport
 from voice.transport import Transport
 from voice.turn_judge import TurnJudge
@@ -361,16 +361,19 @@ class Place(_Admitted):
         super().__init__(manager, runtime, key_id)
         self._opening = opening
 
-    async def run(self, transport: Transport) -> None:
-        """Run the session to its end; the transport is closed then. An error ends this session only."""
-        await self._hold(transport, lambda: self._make_runner(transport))
+    async def run(self, transport: Transport, phone: PhoneCall | None = None) -> None:
+        """Run the session to its end; the transport is closed then. An error ends this session only.
+
+        `phone` is what its tools learn of a phone call.
+        """
+        await self._hold(transport, lambda: self._make_runner(transport, phone))
 
     async def receive(self, event: ClientEvent) -> None:
         """Take an event of a sideband (contract 2.1); dropped where no session runs."""
         if isinstance(self._runner, Runner):
             await self._runner.receive(event)
 
-    def _make_runner(self, transport: Transport) -> Runner:
+    def _make_runner(self, transport: Transport, phone: PhoneCall | None) -> Runner:
         agent, limits, mcp = self._runtime.agent, self._manager._limits, self._manager._mcp
         engine = self._runtime.make_engine(self.session_id)
         answers = self._opening is None or self._opening.type == "realtime"
@@ -401,4 +404,5 @@ class Place(_Admitted):
             agent_name=agent.name,
             remote=mcp.open(self.session_id) if mcp is not None else None,
             judge=self._manager._judge,
+            phone=phone,
         )

@@ -32,7 +32,7 @@ from voice.protocol.client_events import ClientEvent
 from voice.session import effects as do
 from voice.session.appends import slices
 from voice.session.session import Session
-from voice.tooling import RemoteTools, ServiceTools, ToolContext, ToolResult
+from voice.tooling import PhoneCall, RemoteTools, ServiceTools, ToolContext, ToolResult
 from voice.transport import Transport
 from voice.turn_judge import TurnJudge
 
@@ -62,10 +62,11 @@ class Runner:
         agent_name: str = "",
         remote: RemoteTools | None = None,
         judge: TurnJudge | None = None,
+        phone: PhoneCall | None = None,
     ) -> None:
         """`remote` reaches the MCP servers of this session; None goes with `SessionTraits.serves_mcp=False`.
 
-        So does `judge`, which tells whether a turn is complete, with `serves_semantic_vad`.
+        So does `judge`, which tells whether a turn is complete, with `serves_semantic_vad`. `phone` is for tools.
         """
         self._session = session
         self._engine = engine
@@ -76,6 +77,7 @@ class Runner:
         self._agent_name = agent_name
         self._remote = remote
         self._judge = judge
+        self._phone = phone
         self._voice = activity.open_stream(self._receive_voice_activity)
         self._pending: deque[do.Effect] = deque()
         self._is_performing = False
@@ -309,7 +311,7 @@ class Runner:
             self._step(self._session.receive_turn_judgement, effect.item_id, effect.silence_start, probability)
 
     async def _run_tool(self, effect: do.RunTool) -> None:
-        context = ToolContext(self._session.config.id, self._agent_name, self._session.said)
+        context = ToolContext(self._session.config.id, self._agent_name, self._session.said, self._phone)
         self._end_tool(effect.call_id, await self._tools.run(effect.name, effect.arguments, context))
 
     async def _list_mcp_tools(self, effect: do.ListMcpTools) -> None:

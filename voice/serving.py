@@ -204,7 +204,8 @@ async def _drain(served: Served, stop: "_StopSignals", drain_s: float) -> None:
 
 async def _within(work: Awaitable[None], what: str) -> None:
     try:
-        await asyncio.wait_for(work, _CLEANUP_S)
+        async with asyncio.timeout(_CLEANUP_S):  # in this task: a TaskGroup is left by the task that has entered it
+            await work
     except TimeoutError:
         _log.warning("gave up waiting", what=what, after_s=_CLEANUP_S)
 

@@ -52,6 +52,38 @@ class ToolResult:
     """Of a `protocol_error` the JSON-RPC code, of an `http_error` the status; they always have one."""
 
 
+class PhoneCall(Protocol):
+    """The phone call that a session is, for its tools and for whoever steers it from aside."""
+
+    @property
+    def trunk(self) -> str:
+        """The name in `sip.trunks` by which it came; `loopback` for a call of this machine."""
+        ...
+
+    @property
+    def caller(self) -> str:
+        """The caller's number or name, as the trunk asserts it."""
+        ...
+
+    @property
+    def called(self) -> str:
+        """The number or name that was dialled."""
+        ...
+
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """Those of the INVITE in their order, with repeats, without credentials."""
+        ...
+
+    def press(self, keys: str) -> bool:
+        """Press keys at the other end, one after the other; a comma is a pause of half a second.
+
+        False when the other side takes none by any means that is allowed, or is gone. Playout stands still meanwhile.
+        Raises: ValueError for anything but up to 64 of 0-9 * # A-D and comma.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ToolContext:
     """What a tool may know of the call that it serves."""
@@ -60,7 +92,8 @@ class ToolContext:
     agent: str
     said: str
     """The words of the user's last turns, for tools that want to check an argument against them."""
-    extra: dict[str, str] = field(default_factory=dict)
+    phone: PhoneCall | None = None
+    """The phone call that it is; None for a session that came another way."""
 
 
 class ServiceTools(Protocol):

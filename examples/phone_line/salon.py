@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tools import ToolFailed, tool
+from tools import ToolContext, ToolFailed, tool
 
 Day = Literal["today", "tomorrow", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]
 HOURS = range(9, 18)
@@ -22,7 +22,9 @@ class Diary:
         """`path` is an SQLite file, where bookings are to outlast the process."""
         self._lock = threading.Lock()
         self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._database.execute("CREATE TABLE IF NOT EXISTS booking (day TEXT, hour INT, name TEXT, UNIQUE (day, hour))")
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS booking (day TEXT, hour INT, name TEXT, phone TEXT, UNIQUE (day, hour))"
+        )
 
     def free(self, day: date) -> list[int]:
         """Return the hours of a day that nobody has."""
@@ -31,11 +33,11 @@ class Diary:
         taken = {hour for (hour,) in rows}
         return [hour for hour in HOURS if hour not in taken and day.weekday() not in (0, 6)]
 
-    def book(self, day: date, hour: int, name: str) -> bool:
-        """Write an appointment down; False when somebody else has the hour."""
+    def book(self, day: date, hour: int, name: str, phone: str = "") -> bool:
+        """Write an appointment down, with a number to call back; False when somebody else has the hour."""
         with self._lock:
             try:
-                self._database.execute("INSERT INTO booking VALUES (?, ?, ?)", (day.isoformat(), hour, name))
+                self._database.execute("INSERT INTO booking VALUES (?, ?, ?, ?)", (day.isoformat(), hour, name, phone))
             except sqlite3.IntegrityError:
                 return False
         return True
@@ -75,7 +77,7 @@ def free_hours(day: Day) -> str:
 
 
 @tool(timeout_s=5)
-def book_appointment(name: str, day: Day, hour: Annotated[int, Field(ge=9, le=17)]) -> str:
+def book_appointment(name: str, day: Day, hour: Annotated[int, Field(ge=9, le=17)], context: ToolContext) -> str:
     """Book a cut, once name, day and hour are known.
 
     Args:
@@ -87,7 +89,8 @@ def book_appointment(name: str, day: Day, hour: Annotated[int, Field(ge=9, le=17
         raise ToolFailed("The name is missing. Ask for it.")
     when = date_of(day, date.today())
     free = the_diary().free(when)
-    if hour not in free or not the_diary().book(when, hour, name.strip()):
+    phone = context.phone.caller if context.phone is not None else ""
+    if hour not in free or not the_diary().book(when, hour, name.strip(), phone):
         offer = f" Free are {', '.join(map(spoken, free[:3]))}." if free else " Ask for another day."
         raise ToolFailed(f"Not booked: {spoken(hour)} on {day} is not free.{offer}")
     return f"Booked: {name.strip()}, {when:%A} at {spoken(hour)}."

@@ -78,5 +78,5 @@ async def test_a_call_ends_with_an_appointment_in_the_diary(tmp_path: Path) -> N
     (turn,) = phone.outcome.turns
     assert turn.answer_ms is not None
     database = sqlite3.connect(file)
-    assert database.execute("SELECT hour, name FROM booking").fetchall() == [(10, "Anna")]
+    assert database.execute("SELECT hour, name, phone FROM booking").fetchall() == [(10, "Anna", "softphone")]
     database.close()

@@ -9,7 +9,7 @@ import pytest
 from sip.call import IncomingCall
 from sip.call_effects import CallEffect, CallEnded, MediaChanged, Respond, SendRequest
 from sip.call_machine import CalleeCall
-from sip.dialog_call import CallSettings
+from sip.dialog_base import CallSettings
 from sip.flow import Hop
 from sip.gate import Gate
 from sip.media import Agreement, LocalMedia
@@ -231,6 +231,9 @@ class Tape:
 
     def info_arrived(self, content_type: str, body: bytes) -> None:
         self.told.append((content_type, body))
+
+    def info_answered(self, status: int) -> None:
+        self.told.append(f"info {status}")
 
     def ended(self, ended: CallEnded) -> None:
         self.told.append(ended.reason)

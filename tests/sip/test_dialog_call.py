@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from sip.call_effects import (
     CallEnded,
     EndReason,
+    InfoAnswered,
     InfoArrived,
     Respond,
     SendAck,
 )
 from sip.call_machine import CalleeCall
-from sip.dialog_call import CallSettings
+from sip.dialog_base import CallSettings
 from sip.errors import StateError
 from sip.inspection import inspect_request
 from sip.media import Direction, LocalMedia
@@ -73,6 +74,36 @@ def test_a_second_offer_before_the_answer_is_500_with_retry_after(desk) -> None:
         response = desk.ask(method, body=OFFER)
         assert (response.status, response.get("Retry-After")) == (500, "5")
     assert desk.ask("UPDATE").status == 200
+
+
+def test_an_info_of_ours_is_answered_before_the_next_one_goes(desk) -> None:
+    with pytest.raises(StateError):
+        desk.call.send_info(0.5, "application/dtmf", b"1")
+    desk.up()
+    desk.perform(desk.call.send_info(2.0, "application/dtmf", b"1"))
+    (info,) = desk.requests
+    assert (info.method, info.get("Content-Type"), info.body) == ("INFO", "application/dtmf", b"1")
+    with pytest.raises(StateError):
+        desk.call.send_info(2.1, "application/dtmf", b"2")
+    assert desk.call.receive_response(2.2, info, info.respond(200)) == [InfoAnswered(200)]
+    desk.perform(desk.call.send_info(2.3, "application/dtmf", b"2"))
+    assert desk.requests[1].cseq.number == info.cseq.number + 1
+
+
+@pytest.mark.parametrize("status", [408, 481])
+def test_a_peer_that_no_longer_knows_the_call_ends_it(desk, status) -> None:
+    desk.up()
+    desk.perform(desk.call.send_info(2.0, "application/dtmf", b"1"))
+    desk.perform(desk.call.receive_response(3.0, desk.requests[0], desk.requests[0].respond(status)))
+    assert desk.ended == [CallEnded(EndReason.LOST, status)]
+
+
+def test_headers_of_ours_go_with_answer_and_goodbye(desk) -> None:
+    desk.perform(desk.call.answer(1.0, LOCAL, [("X-Desk", "7")]), 1.0)
+    desk.ack()
+    assert desk.responses[-1].get("X-Desk") == "7"
+    desk.perform(desk.call.hang_up(2.0, "SIP;cause=200", [("X-Result", "booked")]))
+    assert desk.requests[-1].get("X-Result") == "booked"
 
 
 def test_requests_of_a_dialog(desk) -> None:

@@ -11,7 +11,7 @@ from sip.message import Rejection, Request
 from sip.parser import parse_datagram
 from sip.transaction import TransactionTable
 
-SHELLS = {"endpoint", "streams", "connection", "datagrams"}
+SHELLS = {"endpoint", "streams", "connection", "datagrams", "routes"}
 MODULES = sorted(path for path in Path(sip.__file__).parent.glob("*.py") if path.stem not in SHELLS)
 IMPURE = {"asyncio", "selectors", "socket", "ssl", "time", "threading", "concurrent", "subprocess", "os", "datetime"}
 

@@ -16,7 +16,7 @@ from tools import Dispatcher, DispatchLimits, ThreadPool, ToolContext, ToolFaile
 from tools.errors import DuplicateTool
 from voice.tooling import ServiceTools
 
-CONTEXT = ToolContext(session_id="sess_1", agent="receptionist", said="a table for two", extra={"from": "+1"})
+CONTEXT = ToolContext(session_id="sess_1", agent="receptionist", said="a table for two")
 OTHER = ToolContext(session_id="sess_2", agent="receptionist", said="")
 
 
@@ -70,9 +70,9 @@ async def test_a_plain_function_that_hands_out_a_coroutine_is_awaited() -> None:
 
 async def test_the_context_is_injected() -> None:
     async def who(context: ToolContext, greeting: str = "Hello") -> str:
-        return f"{greeting} {context.session_id}: {context.said} {context.extra['from']}"
+        return f"{greeting} {context.session_id}: {context.said}"
 
-    assert await call(who) == ToolResult("Hello sess_1: a table for two +1")
+    assert await call(who) == ToolResult("Hello sess_1: a table for two")
     refused = await call(who, '{"context": {"session_id": "sess_2"}}')
     assert refused.failed
 

@@ -9,7 +9,7 @@
 | POST /v1/realtime/calls    | yes | an SDP answer; a session over WebRTC (`webrtc.py`) |
 | POST /v1/realtime          | yes | the same, under its old name |
 | PATCH /v1/realtime/calls/{id} | yes | an SDP answer; the call goes on over other addresses (ICE restart) |
-| POST /v1/realtime/calls/{id}/… | yes | nothing; what becomes of a call (`call_control.py`) |
+| POST /v1/realtime/calls/{id}/… | yes | nothing; what becomes of a call, keys to press (`call_control.py`) |
 | GET /v1/models[/{id}]      | yes | who may be named by `?model=` |
 | POST /v1/audio/…, /v1/chat/completions, /v1/responses | yes | one request outside sessions (`audio.py`, `chat.py`) |
 | GET /, /console/…          | no  | the page to talk on (`console/`) |

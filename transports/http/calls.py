@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from transports.http.errors import ApiError
 from transports.http.sessions import Place
 from transports.shared import SharedTransport
+from voice.tooling import PhoneCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,8 @@ class Call:
     """Whose it is; nobody else finds it."""
     is_anyones: bool = False
     """True for a phone call, which no key has opened: every key of the service finds it."""
+    phone: PhoneCall | None = None
+    """What a phone can do besides."""
 
 
 class Calls:

@@ -8,14 +8,18 @@ from voice.agent import Agent
 from voice.protocol.client_events import ClientEvent
 from voice.protocol.session_config import SessionUpdateBody
 from voice.protocol.translation import TranslationOpening
+from voice.tooling import PhoneCall
 from voice.translation_runner import TranslationTransport
 
 
 class Place(Protocol):
     """A place for one session, taken. It must be run or released."""
 
-    async def run(self, transport: Transport) -> None:
-        """Hold the session over `transport`; return when it has ended and the transport is closed."""
+    async def run(self, transport: Transport, phone: PhoneCall | None = None) -> None:
+        """Hold the session over `transport`; return when it has ended and the transport is closed.
+
+        `phone` is for tools, where the session is a phone call.
+        """
         ...
 
     async def receive(self, event: ClientEvent) -> None:

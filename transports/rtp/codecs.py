@@ -14,6 +14,7 @@ from voice.audio.g711 import alaw_to_pcm, pcm_to_alaw, pcm_to_ulaw, ulaw_to_pcm
 from voice.audio.resample import Resampler
 
 _MAX_PAYLOAD_MS = 200
+_OPUS_FRAMES_MS = (10, 20, 40, 60)
 _G711_HZ, _G722_HZ = 8_000, 16_000
 _SILENCE = bytes(CORE_RATE_HZ // 50 * SAMPLE_BYTES)
 
@@ -65,6 +66,10 @@ class Codec:
             return packet_samples(packet.payload, self.clock_hz)
         # One octet is one sample of G.711, and two of G.722 on a clock that counts every second.
         return min(len(packet.payload), self.clock_hz * _MAX_PAYLOAD_MS // 1000)
+
+    def packet_ms(self, wished_ms: int) -> int:
+        """Return how long packets of ours are where the peer would like `wished_ms`, a multiple of 10."""
+        return 20 if self.name == "opus" and wished_ms not in _OPUS_FRAMES_MS else wished_ms
 
 
 PCMU = Codec("PCMU", 8_000, 0)

@@ -17,6 +17,11 @@ from transports.rtp.packet import timestamp_delta
 KEYS = "0123456789*#ABCD"
 """By event code (RFC 4733 §3.2). Flash and the tones beyond are not reported."""
 
+PAUSE = ","
+"""Among keys to be sent: half a second without one."""
+MAX_KEYS = 64
+"""That may wait to be sent."""
+
 END_PACKETS = 3
 _EVENT = struct.Struct("!BBH")
 _END_BIT = 0x80
@@ -51,6 +56,12 @@ class _Press:
     earlier: int = 0  # clock units of the segments before
     duration: int = 0
     last_seen_ms: float = 0.0
+
+
+def check_keys(keys: str, *, waiting: int = 0) -> None:
+    """Raise ValueError for what is no run of keys, or more than may wait to be sent."""
+    if waiting + len(keys) > MAX_KEYS or not set(keys.upper()) <= {*KEYS, PAUSE}:
+        raise ValueError(f"keys are at most {MAX_KEYS} of 0-9 * # A-D and comma")
 
 
 class DtmfReceiver:
@@ -146,15 +157,14 @@ class DtmfSender:
         """Queue keys; a comma is a pause of half a second. Tones and gaps are at least 40 ms (ITU-T Q.24).
 
         Raises:
-            ValueError: a key that no telephone has, or more than 64 of them.
+            ValueError: a key that no telephone has, or more than 64 of them, those that wait among them.
         """
-        if len(keys) > 64 or not set(keys.upper()) <= {*KEYS, ","}:
-            raise ValueError("keys are at most 64 of 0-9 * # A-D and comma")
+        check_keys(keys, waiting=len(self._queue))
         tone = self._clock_hz * min(5000, max(40, tone_ms)) // 1000
         gap = max(2, min(5000, gap_ms) * self._clock_hz // 1000 // self._frame)
         half_second = self._clock_hz // 2 // self._frame
         for key in keys.upper():
-            self._queue.append((-1, 0, half_second) if key == "," else (KEYS.index(key), tone, gap))
+            self._queue.append((-1, 0, half_second) if key == PAUSE else (KEYS.index(key), tone, gap))
 
     def next_packet(self, timestamp: int) -> EventPacket | None:
         """Return what goes out in the tick of that audio timestamp; None leaves it to audio."""

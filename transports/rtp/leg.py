@@ -32,6 +32,7 @@ from transports.rtp.rtcp import (
 )
 from transports.rtp.srtp import SrtpLeg
 from transports.rtp.statistics import ReceptionStatistics
+from transports.rtp.tones import ToneSender
 
 COMFORT_NOISE_TYPE = 13
 """RFC 3389: the peer suppresses silence, and will send nothing for a while."""
@@ -64,6 +65,8 @@ class LegTerms:
     sends_events: int | None = None
     """Payload type of the keys that we press; None where the peer takes none."""
     receives_events: int | None = None
+    packet_ms: int = 20
+    """How long packets of ours are: what the peer prefers."""
 
 
 @dataclass(slots=True)
@@ -120,6 +123,7 @@ class MediaLeg:
         self._heard: _Heard | None = None
         self._said = self._begin_stream(ssrc)
         self._keys = DtmfReceiver(terms.event_clock_hz)
+        self._tones = ToneSender()
         self._silence_left = 0
         self._until_report = _FIRST_REPORT_TICKS
         self._meter = StreamMeter(traffic or MediaTraffic())
@@ -163,7 +167,8 @@ class MediaLeg:
         """
         before, self._terms = self._terms, terms
         try:
-            if before.sends != terms.sends or not _same_key(before.srtp, terms.srtp):
+            packets_differ = (before.sends, before.packet_ms) != (terms.sends, terms.packet_ms)
+            if packets_differ or not _same_key(before.srtp, terms.srtp):
                 # A new SSRC: timestamps may count another clock, and a new key counts its packets from zero.
                 self._said = self._begin_stream()
             elif (before.sends_events, before.event_clock_hz) != (terms.sends_events, terms.event_clock_hz):
@@ -192,6 +197,16 @@ class MediaLeg:
             return False
         self.outbound.dtmf.send(keys)
         return True
+
+    def press_tones(self, keys: str) -> None:
+        """Press keys as tones in the audio, which any peer hears. Raises: ValueError for what is no key."""
+        self._tones.send(keys)
+
+    @property
+    def is_pressing(self) -> bool:
+        """True until the keys that were pressed are out. Meanwhile playout stands still."""
+        dtmf = self.outbound.dtmf
+        return self._tones.is_sending or (dtmf is not None and dtmf.is_sending)
 
     # ---- in the socket's callback
 
@@ -299,13 +314,15 @@ class MediaLeg:
         if self._terms.pauses:
             self.outbound.skip(skipped + 1)
         else:
-            frame = self._audio.next_frame()
             if skipped:
                 self.outbound.skip(skipped)
-            if self._terms.speaks:
-                self._send(self.outbound.packet(frame, now_s))
-            else:
+            if not self._terms.speaks:
+                self._audio.next_frame()
                 self.outbound.skip(1)
+            else:
+                frame = self._tones.next_frame() or _SILENCE if self.is_pressing else self._audio.next_frame()
+                for packet in self.outbound.packets(frame, now_s):
+                    self._send(packet)
         self._until_report -= 1
         if self._until_report <= 0:
             self._until_report = _REPORT_TICKS - secrets.randbelow(_REPORT_TICKS // 4)
@@ -372,6 +389,7 @@ def _new_stream(terms: LegTerms, ssrc: int | None) -> _Said:
         sequence=secrets.randbits(15),
         timestamp=secrets.randbits(32),
         dtmf=_new_keys(terms),
+        packet_ms=terms.packet_ms,
     )
     return _Said(encoder, audio)
 

@@ -3,18 +3,21 @@
 tick         0      1      2      3      4
 timestamp    t      +f     +f     +f     +f       always runs on with time, whatever is sent
 sends        audio  audio  event  event  audio    one packet a tick; skipped ticks leave a gap in timestamps only
+of 40 ms            audio  event  event           a packet leaves with the tick that fills it; keys wait for that
 """
 
 from transports.rtp.codecs import Codec, Encoder
-from transports.rtp.dtmf import DtmfSender
+from transports.rtp.dtmf import DtmfSender, EventPacket
 from transports.rtp.packet import RtpPacket, serialise_rtp
 from transports.rtp.statistics import SendingStatistics
+from voice.audio.frames import CORE_RATE_HZ, SAMPLE_BYTES
 
 FRAME_MS = 20
+_BYTES_PER_MS = CORE_RATE_HZ * SAMPLE_BYTES // 1000
 
 
 class OutboundAudio:
-    """Our own stream: one packet for every frame of 20 ms."""
+    """Our own stream: packets of `packet_ms` out of frames of 20 ms."""
 
     def __init__(
         self,
@@ -26,11 +29,17 @@ class OutboundAudio:
         sequence: int = 0,
         timestamp: int = 0,
         dtmf: DtmfSender | None = None,
+        packet_ms: int = FRAME_MS,
     ) -> None:
-        """`ssrc`, `sequence` and `timestamp` are drawn at random by the owner (RFC 3550 §5.1)."""
+        """`ssrc`, `sequence` and `timestamp` are drawn at random by the owner (RFC 3550 §5.1).
+
+        `packet_ms` is 10 to 60 in steps of 10; 20 where the codec has no such frame (30 ms and 50 ms of Opus).
+        """
         self._encoder = encoder
         self._payload_type = payload_type
-        self._step = codec.clock_hz * FRAME_MS // 1000
+        self._clock_per_ms = codec.clock_hz // 1000
+        self._packet_bytes = codec.packet_ms(packet_ms) * _BYTES_PER_MS
+        self._pending = b""
         self._sequence, self._timestamp = sequence & 0xFFFF, timestamp & 0xFFFF_FFFF
         self._marker = True  # first packet of a talkspurt, and after every pause (RFC 3551 §4.1)
         self.dtmf = dtmf
@@ -43,23 +52,44 @@ class OutboundAudio:
 
     def skip(self, frames: int) -> None:
         """Let time pass without sending: after a stall, on hold."""
-        self._timestamp = (self._timestamp + frames * self._step) & 0xFFFF_FFFF
+        self._pass(len(self._pending) // _BYTES_PER_MS + frames * FRAME_MS)
+        self._pending = b""
         self._marker = True
 
-    def packet(self, pcm: bytes, now_s: float) -> bytes:
-        """Return the datagram for this tick, unprotected; `pcm` is 20 ms of 24 kHz, dropped while a key is sent."""
+    def packets(self, pcm: bytes, now_s: float) -> list[bytes]:
+        """Return the datagrams for this tick, unprotected; `pcm` is 20 ms of 24 kHz, dropped while a key is sent."""
+        if self.dtmf is not None and not self._pending:
+            event = self.dtmf.next_packet(self._timestamp)
+            if event is not None:
+                return [self._event(event, now_s)]
+        if len(pcm) == self._packet_bytes and not self._pending:  # the usual length: nothing to cut
+            return [self._audio(pcm, now_s)]
+        self._pending += pcm
+        found = []
+        while len(self._pending) >= self._packet_bytes:
+            cut, self._pending = self._pending[: self._packet_bytes], self._pending[self._packet_bytes :]
+            found.append(self._audio(cut, now_s))
+        return found
+
+    def _audio(self, pcm: bytes, now_s: float) -> bytes:
         timestamp = self._timestamp
-        self._timestamp = (timestamp + self._step) & 0xFFFF_FFFF
-        event = self.dtmf.next_packet(timestamp) if self.dtmf is not None else None
-        if event is None:
-            payload = self._encoder.encode(pcm)
-            packet = RtpPacket(self._payload_type, self._sequence, timestamp, self.ssrc, payload, self._marker)
-            self._marker = False
-        else:
-            packet = RtpPacket(
-                event.payload_type, self._sequence, event.timestamp, self.ssrc, event.payload, event.marker
-            )
-            self._marker = True
+        self._pass(len(pcm) // _BYTES_PER_MS)
+        payload = self._encoder.encode(pcm)
+        packet = RtpPacket(self._payload_type, self._sequence, timestamp, self.ssrc, payload, self._marker)
+        self._marker = False
+        return self._count(packet, timestamp, now_s)
+
+    def _event(self, event: EventPacket, now_s: float) -> bytes:
+        timestamp = self._timestamp
+        self._pass(FRAME_MS)
+        packet = RtpPacket(event.payload_type, self._sequence, event.timestamp, self.ssrc, event.payload, event.marker)
+        self._marker = True
+        return self._count(packet, timestamp, now_s)
+
+    def _count(self, packet: RtpPacket, timestamp: int, now_s: float) -> bytes:
         self._sequence = (self._sequence + 1) & 0xFFFF
         self.statistics.send(timestamp, len(packet.payload), now_s)
         return serialise_rtp(packet)
+
+    def _pass(self, milliseconds: int) -> None:
+        self._timestamp = (self._timestamp + milliseconds * self._clock_per_ms) & 0xFFFF_FFFF

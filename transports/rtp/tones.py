@@ -9,12 +9,14 @@ far above its neighbours, neither with a harmonic, and for two blocks. A tone of
 20 ms never.
 """
 
+from collections import deque
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from voice.audio.frames import SAMPLE_BYTES
+from transports.rtp.dtmf import PAUSE, check_keys
+from voice.audio.frames import CORE_RATE_HZ, SAMPLE_BYTES
 
 ROWS_HZ = (697, 770, 852, 941)
 COLUMNS_HZ = (1209, 1336, 1477, 1633)
@@ -107,6 +109,42 @@ def _key_of(power: npt.NDArray[np.float32], total: float) -> str | None:
     if power[8 + row] > low * _HARMONIC or power[12 + column] > high * _HARMONIC:
         return None
     return _LAYOUT[row][column]
+
+
+class ToneSender:
+    """Presses keys as tones: frames of 20 ms in place of the audio, until the last key and its pause are out."""
+
+    def __init__(self, rate_hz: int = CORE_RATE_HZ, *, tone_ms: int = 100, gap_ms: int = 100) -> None:
+        """Tones and gaps are at least 40 ms (ITU-T Q.24)."""
+        self._rate_hz = rate_hz
+        self._frame_bytes = rate_hz // 50 * SAMPLE_BYTES
+        self._tone_ms = max(40, tone_ms)
+        self._gap = bytes(rate_hz * max(40, gap_ms) // 1000 * SAMPLE_BYTES)
+        self._keys: deque[str] = deque()
+        self._pending = b""
+
+    @property
+    def is_sending(self) -> bool:
+        """True until all is out."""
+        return bool(self._keys or self._pending)
+
+    def send(self, keys: str) -> None:
+        """Queue keys; a comma is a pause of half a second. Raises: ValueError."""
+        check_keys(keys, waiting=len(self._keys))
+        self._keys.extend(keys.upper())
+
+    def next_frame(self) -> bytes | None:
+        """Return 20 ms to send in place of audio; None when there is nothing to press."""
+        while self._keys and len(self._pending) < self._frame_bytes:
+            key = self._keys.popleft()
+            if key == PAUSE:
+                self._pending += bytes(self._rate_hz // 2 * SAMPLE_BYTES)
+            else:
+                self._pending += make_tone(key, self._tone_ms, self._rate_hz) + self._gap
+        if not self._pending:
+            return None
+        frame, self._pending = self._pending[: self._frame_bytes], self._pending[self._frame_bytes :]
+        return frame.ljust(self._frame_bytes, b"\0")
 
 
 def make_tone(key: str, duration_ms: int, rate_hz: int, level_dbfs: float = -12.0) -> bytes:

@@ -17,13 +17,14 @@ from sip.call import IncomingCall
 from sip.call_effects import CallEnded, EndReason
 from sip.caller_machine import Destination
 from sip.crypto import Srtp
-from sip.datagrams import route_to
 from sip.endpoint import EndpointSettings, SipEndpoint
 from sip.flow import hop_of
 from sip.headers import NameAddr
 from sip.media import Agreement, LocalMedia
+from sip.routes import route_to
 from sip.status import reason_phrase
 from sip.streams import is_address
+from transports.sip_keys import read_info
 from transports.sip_line import CODECS
 from transports.softphone.media import PhoneAudio
 from voice.audio.frames import CORE_RATE_HZ, SAMPLE_BYTES
@@ -119,6 +120,11 @@ class Softphone:
         self._up.set()
 
     def info_arrived(self, content_type: str, body: bytes) -> None:
+        """Report a key."""
+        if (key := read_info(content_type, body)) is not None:
+            self._report(f"key {key} came by INFO")
+
+    def info_answered(self, status: int) -> None:
         """Nothing of ours."""
 
     def ended(self, ended: CallEnded) -> None:

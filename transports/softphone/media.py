@@ -77,6 +77,7 @@ class PhoneAudio:
             sequence=random.getrandbits(15),
             timestamp=random.getrandbits(32),
             dtmf=dtmf,
+            packet_ms=agreement.ptime_ms,
         )
         self._inbound = InboundAudio(codec, make_decoder(codec))
         ours, theirs = agreement.local_crypto, agreement.remote_crypto
@@ -111,7 +112,7 @@ class PhoneAudio:
         self.heard += self._inbound.frame(time_s * 1000)
         frame, self._unsaid = self._unsaid[:FRAME_BYTES].ljust(FRAME_BYTES, b"\0"), self._unsaid[FRAME_BYTES:]
         self.said += frame
-        packet = self._outbound.packet(frame, time_s)
-        if agreement.direction.sends:
-            destination = agreement.remote_address, agreement.remote_port
-            self._socket.send(packet if self._srtp is None else self._srtp.protect(packet), destination)
+        destination = agreement.remote_address, agreement.remote_port
+        for packet in self._outbound.packets(frame, time_s):
+            if agreement.direction.sends:
+                self._socket.send(packet if self._srtp is None else self._srtp.protect(packet), destination)

@@ -57,6 +57,8 @@ class Leg:
     def info_arrived(self, content_type: str, body: bytes) -> None:
         self.infos.append(body)
 
+    def info_answered(self, status: int) -> None: ...
+
     def ended(self, ended: CallEnded) -> None:
         self.end = ended
 

@@ -24,6 +24,7 @@ from voice.audio.files import decode
 from voice.audio.frames import AudioFrame
 from voice.protocol.server_events import SessionCreated
 from voice.session.effects import PlayAudio
+from voice.tooling import PhoneCall
 
 PATIENCE_S = 20.0
 
@@ -38,11 +39,12 @@ class EchoPlace:
     heard: bytearray = field(default_factory=bytearray)
     events: list[Any] = field(default_factory=list)
     transport: Any = None
+    phone: PhoneCall | None = None
     is_released: bool = False
     is_over: bool = False
 
-    async def run(self, transport: Transport) -> None:
-        self.transport = transport
+    async def run(self, transport: Transport, phone: PhoneCall | None = None) -> None:
+        self.transport, self.phone = transport, phone
         if self.says:
             frame = AudioFrame(self.says, 24_000, 0)
             transport.play_audio(PlayAudio("resp_1", "item_1", 0, 0, frame, "audio/pcm"))
@@ -56,6 +58,11 @@ class EchoPlace:
             await reading
         self.is_over = True
         await transport.aclose()
+
+    def press(self, keys: str) -> bool:
+        """Press keys as a tool does."""
+        assert self.phone is not None
+        return self.phone.press(keys)
 
     async def _read(self, transport: Transport) -> None:
         async for event in transport.client_events():

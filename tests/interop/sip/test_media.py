@@ -13,8 +13,10 @@ from sip.codecs import G722, OPUS, PCMA, PCMU
 from sip.crypto import Srtp
 from sip.trunk import Trunk
 from transports.phone import PhoneSettings
-from transports.rtp.tones import make_tone
+from transports.rtp.tones import ToneDetector, make_tone
 from transports.sip_call import KeySettings
+from transports.sip_pressing import ALL_MEANS, Means
+from voice.audio.files import decode
 from voice.protocol.client_events import ConversationItemCreate, ResponseCreate
 from voice.protocol.server_events import InputAudioBufferDtmfEventReceived
 
@@ -132,6 +134,40 @@ async def test_keys_reach_sidebands_and_agent_by_each_means(make_baresip: MakePh
         assert isinstance(line.place.events[-1], ResponseCreate)
         phone.tell("hangup")
         await joined
+
+
+@pytest.mark.parametrize(
+    ("means", "dtmf_mode"), [(("rtp",), "rtpevent"), (("info",), "info"), (ALL_MEANS, "rtpevent")], ids=str
+)
+async def test_keys_of_ours_reach_the_phone_as_events_of_rtp_and_by_info(
+    make_baresip: MakePhone, means: tuple[Means, ...], dtmf_mode: str
+) -> None:
+    settings = PhoneSettings(first_port=21_000, last_port=21_399, keys=KeySettings(means=means))
+    async with echo_line(settings=settings) as line, make_baresip(account=f";dtmfmode={dtmf_mode}") as phone:
+        await dial(line, phone)
+        await line.until(lambda: line.sessions.places and line.place.phone is not None)
+        await line.until(lambda: len(line.place.heard) > 24_000)
+        assert line.place.press("159*#")
+        await line.until(lambda: len(keys_of(phone)) >= 5)
+        assert keys_of(phone) == "159*#"
+        phone.tell("hangup")
+        await line.until(lambda: line.phone.active == 0)
+
+
+def keys_of(phone: Baresip) -> str:
+    return "".join(str(one.get("param", "")) for one in phone.events if one.get("type") == "CALL_DTMF_START")
+
+
+async def test_keys_of_ours_are_tones_in_what_the_phone_hears(make_baresip: MakePhone, tmp_path: Path) -> None:
+    settings = PhoneSettings(first_port=21_000, last_port=21_399, keys=KeySettings(means=("inband",)))
+    async with echo_line(settings=settings, speaks=False) as line, make_baresip() as phone:
+        await dial(line, phone)
+        await line.until(lambda: len(line.place.heard) > 48_000)
+        assert line.place.phone.press("159*#")
+        await line.until(lambda: len(line.place.heard) > 48_000 * 4)
+        phone.tell("hangup")
+        await line.until(lambda: line.phone.active == 0)
+    assert ToneDetector(24_000).receive(decode(recording(tmp_path).read_bytes())) == list("159*#")
 
 
 async def test_keys_are_heard_in_the_audio_where_that_is_enabled(make_baresip: MakePhone, tmp_path: Path) -> None:

@@ -11,11 +11,14 @@ from itertools import pairwise
 import pytest
 
 from transports.phone import PhoneSettings
+from transports.rtp.codecs import PCMU, make_decoder
 from transports.rtp.packet import RtpPacket, serialise_rtp
+from transports.rtp.tones import ToneDetector
+from transports.sip_call import KeySettings
 
 from .conftest import Sipp
 from .media_peers import Line, Packets, babble, echo_line, open_packets
-from .scenarios import ANSWERED, HANGS_UP, ack, invite, pause, recv, scenario, sdp, send
+from .scenarios import ANSWERED, HANGS_UP, ack, invite, ok, pause, recv, scenario, sdp, send
 
 SHORT = PhoneSettings(first_port=21_400, last_port=21_799, media_timeout_s=1.0)
 
@@ -155,3 +158,41 @@ async def test_ports_run_out_with_503_and_come_back_after_quarantine(sipp: Sipp)
         assert ran.status == 0, ran.said
         await asyncio.sleep(0.4)
         assert (await sipp(call, line.port)).status == 0
+
+
+@pytest.mark.parametrize(("wish", "expected_ms"), [("ptime:30", 30), ("ptime:60", 60), ("maxptime:10", 10)])
+async def test_packets_are_as_long_as_the_caller_wants_them(sipp: Sipp, wish: str, expected_ms: int) -> None:
+    caller = await open_packets()
+    async with echo_line(says=babble(9, 24_000).tobytes()) as line:
+        offer = described(caller.port, 0) + f"a={wish}\n"
+        ran = await sipp(scenario(invite(body=offer), *ANSWERED, pause(800), *HANGS_UP), line.port)
+        assert ran.status == 0, ran.said
+    packets = [packet for packet, _ in caller.received]
+    assert len(packets) > 8
+    assert {len(packet.payload) for packet in packets} == {8 * expected_ms}
+    for earlier, later in pairwise(packets):
+        assert (later.timestamp - earlier.timestamp) & 0xFFFFFFFF == 8 * expected_ms
+    caller.close()
+
+
+@pytest.mark.parametrize(("answered", "expected"), [(200, ["INFO"] * 2), (501, ["INFO"])])
+async def test_keys_by_info_that_the_caller_refuses_go_on_as_tones(
+    sipp: Sipp, answered: int, expected: list[str]
+) -> None:
+    caller = await open_packets()
+    settings = PhoneSettings(first_port=21_400, last_port=21_799, keys=KeySettings(means=("info", "inband")))
+    reply = ok().replace("200 OK", f"{answered} Whatever")
+    infos = [step for key in "12"[: len(expected)] for step in (recv("INFO", body=f"Signal={key}"), reply)]
+
+    async def press(line: Line) -> None:
+        await line.until(lambda: line.sessions.places and line.place.phone is not None)
+        assert line.place.press("12")
+
+    async with echo_line(settings=settings, speaks=False) as line:
+        call = scenario(invite(body=described(caller.port, 0)), *ANSWERED, *infos, pause(700), *HANGS_UP)
+        ran, _ = await asyncio.gather(sipp(call, line.port), press(line))
+        assert ran.status == 0, ran.said
+    decoder = make_decoder(PCMU)
+    heard = b"".join(decoder.decode(packet.payload) or b"" for packet, _ in caller.received)
+    assert "".join(ToneDetector(24_000).receive(heard)) == ("" if answered == 200 else "12")
+    caller.close()

@@ -11,6 +11,7 @@ from aiohttp import ClientSession, web
 
 from transports.http.app import build_app
 from transports.http.auth import KeyRing
+from transports.http.calls import Calls
 from transports.port import Transport
 from transports.webrtc.settings import WebRtcSettings
 from transports.websocket import WebSocketLimits
@@ -19,6 +20,7 @@ from voice.errors import ContractError
 from voice.protocol.client_events import ClientEvent, InvalidEvent
 from voice.protocol.server_events import ErrorBody, ErrorEvent, InputAudioBufferCleared
 from voice.protocol.session_config import SessionConfig, SessionUpdateBody, merge
+from voice.tooling import PhoneCall
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -53,7 +55,7 @@ class FakePlace:
     def __init__(self, sessions: "FakeSessions") -> None:
         self._sessions = sessions
 
-    async def run(self, transport: Transport) -> None:
+    async def run(self, transport: Transport, phone: PhoneCall | None = None) -> None:
         try:
             await self._sessions.talk(transport)
         finally:
@@ -112,8 +114,11 @@ class FakeSessions:
 class Service:
     """A started application: `client` for requests, `sessions` to script."""
 
-    def __init__(self, sessions: FakeSessions, client: ClientSession, runner: web.AppRunner, port: int) -> None:
+    def __init__(
+        self, sessions: FakeSessions, client: ClientSession, runner: web.AppRunner, port: int, calls: Calls
+    ) -> None:
         self.sessions = sessions
+        self.calls = calls
         self.client = client
         self.runner = runner
         self.port = port
@@ -138,15 +143,17 @@ async def start() -> AsyncIterator[Start]:
             webrtc: WebRtcSettings | None = None,
             translates_beta: bool = False,
         ) -> Service:
-            sessions = FakeSessions()
-            app = build_app(sessions, KeyRing(keys), limits=limits, webrtc=webrtc, translates_beta=translates_beta)
+            sessions, calls = FakeSessions(), Calls()
+            app = build_app(
+                sessions, KeyRing(keys), limits=limits, webrtc=webrtc, calls=calls, translates_beta=translates_beta
+            )
             runner = web.AppRunner(app)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             port = runner.addresses[0][1]
             client = await stack.enter_async_context(ClientSession(f"http://127.0.0.1:{port}"))
-            return Service(sessions, client, runner, port)
+            return Service(sessions, client, runner, port, calls)
 
         yield start
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 
 from transports.port import Transport
+from transports.rtp.dtmf import check_keys
 from voice.protocol.client_events import ClientEvent
 from voice.protocol.server_events import InputAudioBufferCleared, SessionCreated
 
@@ -116,7 +118,7 @@ async def test_hanging_up_ends_a_session_of_the_same_key(locked: Any) -> None:
         assert answer.status == 404
 
 
-@pytest.mark.parametrize(("action", "status"), [("accept", 409), ("reject", 409), ("refer", 400)])
+@pytest.mark.parametrize(("action", "status"), [("accept", 409), ("reject", 409), ("refer", 400), ("dtmf", 400)])
 async def test_what_only_a_call_that_rings_or_a_phone_can_do_leaves_a_session_alone(
     locked: Any, action: str, status: int
 ) -> None:
@@ -162,4 +164,42 @@ async def test_sidebands_that_come_at_once_do_not_pass_the_bound_together(
     for socket in joined:
         await receive(socket)
         await socket.close()
+    await primary.close()
+
+
+class Phone:
+    """The telephone of a call: takes keys, or none."""
+
+    trunk, caller, called, headers = "carrier", "+15550123", "+15550100", ()
+
+    def __init__(self, *, takes_keys: bool = True) -> None:
+        self.takes_keys = takes_keys
+        self.pressed: list[str] = []
+
+    def press(self, keys: str) -> bool:
+        check_keys(keys)
+        self.pressed.append(keys)
+        return self.takes_keys
+
+
+@pytest.mark.parametrize(
+    ("body", "takes_keys", "status", "pressed"),
+    [
+        ('{"digits": "12#"}', True, 200, ["12#"]),
+        ('{"digits": "1"}', False, 409, ["1"]),
+        ('{"digits": "hello"}', True, 400, []),
+        ('{"digits": ""}', True, 400, []),
+        ('{"digits": 12}', True, 400, []),
+        ("12#", True, 400, []),
+    ],
+)
+async def test_keys_are_pressed_on_a_phone_call_by_its_id(
+    locked: Any, body: str, takes_keys: bool, status: int, pressed: list[str]
+) -> None:
+    primary, call_id = await begin(locked)
+    phone = Phone(takes_keys=takes_keys)
+    locked.calls.add(call_id, replace(locked.calls.find(call_id, "kiosk"), phone=phone))
+    async with locked.client.post(f"/v1/realtime/calls/{call_id}/dtmf", headers=KIOSK, data=body) as answer:
+        assert answer.status == status
+    assert phone.pressed == pressed
     await primary.close()

@@ -6,7 +6,7 @@ from collections.abc import Collection
 import numpy as np
 import pytest
 
-from transports.rtp.codecs import CODECS, PCMU, Codec, make_decoder, make_encoder
+from transports.rtp.codecs import CODECS, G722, OPUS, PCMU, Codec, make_decoder, make_encoder
 from transports.rtp.dtmf import DtmfSender
 from transports.rtp.inbound import FRAME_BYTES, InboundAudio
 from transports.rtp.outbound import OutboundAudio
@@ -30,7 +30,7 @@ def carry(codec: Codec, pcm: bytes, lost: Collection[int] = (), jitter_ms: float
     inbound = InboundAudio(codec, make_decoder(codec))
     chance = random.Random(9)
     waiting = sorted(
-        (number * 20.0 + chance.uniform(0, jitter_ms), number, outbound.packet(frame, number * 0.02))
+        (number * 20.0 + chance.uniform(0, jitter_ms), number, outbound.packets(frame, number * 0.02)[0])
         for number, frame in enumerate(frames(pcm))
     )
     waiting = [arrival for arrival in waiting if arrival[1] not in lost]
@@ -111,9 +111,9 @@ def test_clock_drift_is_followed_whatever_the_packet_length(packet_ms: int, ppm:
 
 def test_a_sent_stream_counts_up_and_its_clock_never_stops() -> None:
     outbound = OutboundAudio(PCMU, make_encoder(PCMU), 0, ssrc=7, sequence=65_535, timestamp=2**32 - 160)
-    packets = [read(outbound.packet(bytes(960), 0.0)) for _ in range(3)]
+    packets = [read(*outbound.packets(bytes(960), 0.0)) for _ in range(3)]
     outbound.skip(4)
-    packets.append(read(outbound.packet(bytes(960), 0.0)))
+    packets.append(read(*outbound.packets(bytes(960), 0.0)))
     assert [got.sequence for got in packets] == [65_535, 0, 1, 2]
     assert [got.timestamp for got in packets] == [2**32 - 160, 0, 160, 960]
     assert [got.marker for got in packets] == [True, False, False, True]
@@ -123,11 +123,40 @@ def test_a_sent_stream_counts_up_and_its_clock_never_stops() -> None:
 def test_keys_take_the_place_of_audio_in_sequence() -> None:
     dtmf = DtmfSender(101, 8000)
     outbound = OutboundAudio(PCMU, make_encoder(PCMU), 0, ssrc=7, dtmf=dtmf)
-    outbound.packet(bytes(960), 0.0)
+    outbound.packets(bytes(960), 0.0)
     dtmf.send("1", tone_ms=60, gap_ms=40)
-    packets = [read(outbound.packet(bytes(960), 0.0)) for _ in range(7)]
+    packets = [read(*outbound.packets(bytes(960), 0.0)) for _ in range(7)]
     assert [got.payload_type for got in packets] == [101] * 5 + [0, 0]
     assert [got.sequence for got in packets] == list(range(1, 8))
     assert {got.timestamp for got in packets[:5]} == {160}
     assert packets[5].timestamp == 160 * 6
     assert np.all([got.marker for got in packets] == np.array([1, 0, 0, 0, 0, 1, 0], bool))
+
+
+@pytest.mark.parametrize(
+    ("codec", "packet_ms", "expected_ms"),
+    [(PCMU, 10, 10), (PCMU, 30, 30), (PCMU, 40, 40), (G722, 60, 60), (OPUS, 10, 10), (OPUS, 30, 20), (OPUS, 60, 60)],
+)
+def test_packets_are_as_long_as_the_peer_prefers(codec: Codec, packet_ms: int, expected_ms: int) -> None:
+    outbound = OutboundAudio(codec, make_encoder(codec), 96, ssrc=7, packet_ms=packet_ms)
+    packets = [read(one) for _ in range(12) for one in outbound.packets(bytes(960), 0.0)]
+    per_ms = codec.clock_hz // 1000
+    assert {codec.samples_of(packet) for packet in packets} == {expected_ms * per_ms}
+    assert [packet.timestamp for packet in packets] == [at * expected_ms * per_ms for at in range(240 // expected_ms)]
+
+
+def test_a_key_waits_for_the_packet_that_is_being_filled() -> None:
+    dtmf = DtmfSender(101, 8000)
+    outbound = OutboundAudio(PCMU, make_encoder(PCMU), 0, ssrc=7, dtmf=dtmf, packet_ms=40)
+    assert outbound.packets(bytes(960), 0.0) == []
+    dtmf.send("1", tone_ms=40)
+    packets = [read(one) for _ in range(4) for one in outbound.packets(bytes(960), 0.0)]
+    assert [(packet.payload_type, packet.timestamp) for packet in packets] == [(0, 0)] + [(101, 320)] * 3
+
+
+def test_a_pause_drops_what_has_not_filled_a_packet() -> None:
+    outbound = OutboundAudio(PCMU, make_encoder(PCMU), 0, ssrc=7, packet_ms=60)
+    outbound.packets(bytes(960), 0.0)
+    outbound.skip(1)
+    packets = [read(one) for _ in range(3) for one in outbound.packets(bytes(960), 0.0)]
+    assert [(packet.timestamp, packet.marker) for packet in packets] == [(320, True)]

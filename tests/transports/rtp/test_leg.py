@@ -12,6 +12,7 @@ from transports.rtp.dtmf import DtmfSender
 from transports.rtp.leg import COMFORT_NOISE_TYPE, LegOwner, LegTerms, MediaLeg
 from transports.rtp.packet import RtpPacket, parse_rtp, serialise_rtp
 from transports.rtp.srtp import SrtpLeg
+from transports.rtp.tones import ToneDetector
 from voice.audio.frames import CORE_RATE_HZ
 
 ONE, OTHER = bytes(range(30)), bytes(range(30, 60))
@@ -99,6 +100,28 @@ def test_keys_are_heard_once_each() -> None:
     assert one.leg.press("12#")
     run(one, other, 60, start=10)
     assert other.keys == ["1", "2", "#"]
+
+
+@pytest.mark.parametrize("means", ["press", "press_tones"])
+def test_while_keys_are_sent_playout_stands_still_and_nothing_of_it_is_lost(means: str) -> None:
+    one, other = End(terms()), End(terms())
+    run(one, other, 10)
+    one.audio.playout.play("item", tone(400))
+    getattr(one.leg, means)("5")
+    run(one, other, 9, start=10)
+    assert one.audio.playout.level_ms == 400
+    assert one.leg.is_pressing
+    run(one, other, 10, start=19)
+    assert not one.leg.is_pressing
+    assert one.audio.playout.level_ms < 400
+
+
+def test_keys_in_the_audio_are_heard_as_tones() -> None:
+    one, other = End(terms()), End(terms())
+    run(one, other, 10)
+    one.leg.press_tones("7*")
+    assert ToneDetector(CORE_RATE_HZ).receive(run(one, other, 30, start=10)) == ["7", "*"]
+    assert other.keys == []
 
 
 def test_a_peer_that_takes_no_events_is_sent_no_keys() -> None:

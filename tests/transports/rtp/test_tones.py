@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from transports.rtp.tones import COLUMNS_HZ, ROWS_HZ, ToneDetector, make_tone
+from transports.rtp.tones import COLUMNS_HZ, ROWS_HZ, ToneDetector, ToneSender, make_tone
 
 KEYS = "147*2580369#ABCD"
 
@@ -76,3 +76,23 @@ def test_buzzing_and_noisy_sounds_are_no_keys() -> None:
 def test_no_telephone_has_other_keys() -> None:
     with pytest.raises(ValueError, match="key"):
         make_tone("E", 100, 8000)
+
+
+def test_keys_that_are_pressed_are_found_again_in_frames_of_twenty_milliseconds() -> None:
+    sender, detector, found = ToneSender(24_000), ToneDetector(24_000), []
+    sender.send("15,9#d")
+    frames = []
+    while (frame := sender.next_frame()) is not None:
+        frames.append(frame)
+        found += detector.receive(frame)
+    assert {len(frame) for frame in frames} == {960}
+    assert len(frames) * 20 == 5 * 200 + 500
+    assert "".join(found) == "159#D"
+    assert not sender.is_sending
+
+
+def test_no_more_keys_wait_than_a_line_has() -> None:
+    sender = ToneSender()
+    sender.send("1" * 64)
+    with pytest.raises(ValueError, match="at most 64"):
+        sender.send("2")
