@@ -163,7 +163,7 @@ async def test_keys_of_ours_are_tones_in_what_the_phone_hears(make_baresip: Make
     async with echo_line(settings=settings, speaks=False) as line, make_baresip() as phone:
         await dial(line, phone)
         await line.until(lambda: len(line.place.heard) > 48_000)
-        assert line.place.phone.press("159*#")
+        assert line.place.press("159*#")
         await line.until(lambda: len(line.place.heard) > 48_000 * 4)
         phone.tell("hangup")
         await line.until(lambda: line.phone.active == 0)
