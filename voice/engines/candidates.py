@@ -80,10 +80,9 @@ class Candidates:
 
 def candidates_of(tool: ToolSpec, said: Said, used: frozenset[str] = frozenset()) -> dict[str, Candidates]:
     """Return the candidates of each parameter, in the order of the schema, without the values (JSON) in `used`."""
-    schema = tool.parameters
-    properties: dict[str, Any] = schema.get("properties") or {}
-    required = set(schema.get("required") or ())
-    resolved = {name: resolve(sub, schema) for name, sub in properties.items()}
+    schema = resolve(tool.parameters, tool.parameters)
+    required = frozenset(schema.get("required", ()))
+    resolved = {name: resolve(sub, tool.parameters) for name, sub in schema.get("properties", {}).items()}
     vocabulary = _vocabulary(tool, resolved)
     found = {
         name: _candidates(name, sub, said, vocabulary, required=name in required, siblings=resolved)
@@ -110,23 +109,52 @@ def _without(field: Candidates, used: frozenset[str]) -> Candidates:
 
 
 def resolve(schema: Any, root: dict[str, Any]) -> dict[str, Any]:
-    """Follow `$ref`, take the one branch of `anyOf`/`oneOf` that is not null, merge a single `allOf`."""
-    found: dict[str, Any] = schema if isinstance(schema, dict) else {}
+    """Follow `$ref`, take the one branch of `anyOf`/`oneOf` that is not null, merge a single `allOf`.
+
+    A client may send any JSON for a schema: a keyword of a shape that JSON Schema does not know is as good as absent.
+    """
+    found = _object(schema)
     for _ in range(8):
         if "$ref" in found:
             node: Any = root
             for step in str(found["$ref"]).lstrip("#/").split("/"):
-                node = node.get(step, {}) if isinstance(node, dict) else {}
-            found = {**node, **{key: value for key, value in found.items() if key != "$ref"}}
+                node = _object(node).get(step)
+            found = {**_object(node), **{key: value for key, value in found.items() if key != "$ref"}}
             continue
         for key in ("anyOf", "oneOf", "allOf"):
-            branches = [branch for branch in found.get(key) or () if branch.get("type") != "null"]
+            branches = [_object(branch) for branch in _list(found.get(key)) if _object(branch).get("type") != "null"]
             if len(branches) == 1:
                 found = {**branches[0], **{name: value for name, value in found.items() if name != key}}
                 break
         else:
-            return found
-    return found
+            break
+    sound = {key: value for key, value in found.items() if _is_shaped(value, _SHAPES.get(key))}
+    if "required" in sound:
+        sound["required"] = [name for name in _list(sound["required"]) if isinstance(name, str)]
+    return sound
+
+
+_SHAPES: dict[str, tuple[type, ...]] = {
+    "properties": (dict,),
+    "enum": (list,),
+    "minimum": (int, float),
+    "maximum": (int, float),
+}
+
+
+def _is_shaped(value: Any, kinds: tuple[type, ...] | None) -> bool:
+    """Tell whether a keyword's value is of a kind that it may be."""
+    if kinds is None:
+        return True
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def type_of(schema: dict[str, Any]) -> str:

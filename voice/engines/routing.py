@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from voice.engines.candidates import Candidates, candidates_of, content_stems, stem
 from voice.engines.port import EngineSettings
@@ -37,7 +38,7 @@ _OPINION = re.compile(
 _YES = frozenset({"yes", "yeah", "yep", "sure", "ok", "okay", "correct", "right", "exactly", "absolutely"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Offer:
     """A tool that the caller's words concern."""
 
@@ -47,9 +48,9 @@ class Offer:
     used: frozenset[str] = frozenset()
     """Values (JSON texts) of a call that was made from the same words."""
 
-    @property
+    @cached_property
     def candidates(self) -> dict[str, Candidates]:
-        """What its parameters may be."""
+        """What its parameters may be: 10 ms of work with many tools, and asked for several times a turn."""
         return candidates_of(self.tool, self.said, self.used)
 
     @property

@@ -1,6 +1,9 @@
 import json
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from voice.engines.port import EngineSettings
 from voice.engines.routing import Route, route
@@ -125,3 +128,43 @@ def test_a_parameter_may_opt_out_of_having_been_said() -> None:
     schema = {"type": "object", "properties": {"mood": {"type": "string", "x-said": False}}, "required": ["mood"]}
     plan = routed((ToolSpec("note_mood", "Note the mood.", schema),), user("Please note that I feel blue."))
     assert check_call('{"name": "note_mood", "arguments": {"mood": "sad"}}', plan.offers).arguments == '{"mood": "sad"}'
+
+
+ODD = [
+    {"properties": ["day"]},
+    {"properties": {"day": {"enum": "Friday"}}, "required": ["day"]},
+    {"properties": {"day": {"anyOf": [True, {"type": "string"}]}}},
+    {"properties": {"day": {"anyOf": {"type": "string"}}}},
+    {"properties": {"people": {"type": "integer", "minimum": "1"}}},
+    {"properties": {"day": {"$ref": "#/list"}}, "list": ["a"]},
+    {"properties": {"day": True}, "required": True},
+    {"properties": {"day": {"type": "string"}}, "required": [["day"]]},
+    {"$ref": "#"},
+]
+
+
+@pytest.mark.parametrize("schema", ODD, ids=lambda schema: json.dumps(schema)[:40])
+def test_an_odd_schema_is_taken_as_far_as_it_is_sound(schema: dict[str, object]) -> None:
+    """A client may declare any JSON; it costs nobody an answer."""
+    routed((ToolSpec("book_table", "Books a table.", schema),), user(FULL))
+
+
+KEYWORDS = (
+    "type properties required enum const minimum maximum anyOf allOf $ref format description items x-said day people"
+)
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-9, 9)
+    | st.sampled_from(["string", "integer", "#/properties/day", "day", ""]),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.sampled_from(KEYWORDS.split()), below, max_size=4),
+    max_leaves=15,
+)
+
+
+@given(st.dictionaries(st.sampled_from(KEYWORDS.split()), JSON, max_size=4))
+def test_no_schema_is_too_odd(schema: dict[str, object]) -> None:
+    plan = routed((ToolSpec("book_table", "Books a table.", schema),), user(FULL))
+    if plan.offers:
+        with suppress(RefusedCall):
+            check_call('{"name": "book_table", "arguments": {"day": "Friday", "people": 4}}', plan.offers)
