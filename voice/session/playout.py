@@ -35,6 +35,11 @@ class PlayoutLedger:
         """True while something generated has not been heard to its end."""
         return bool(self._responses)
 
+    @property
+    def unfinished(self) -> tuple[str, ...]:
+        """The responses of which some was queued and more may come."""
+        return tuple(response_id for response_id, playing in self._responses.items() if not playing.is_done)
+
     def note_audio(self, response_id: str, item_id: str) -> None:
         """Audio of an item is being queued."""
         if not self._core.traits.server_plays:

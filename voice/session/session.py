@@ -296,11 +296,16 @@ class Session:
             self._core.imports.begin(params.tools, keep=self._core.config.tools)
 
     def _clear_output(self) -> None:
-        """Contract 4.7: the client stops the server's playout; it has cancelled the response before."""
+        """Contract 4.7: the client stops the server's playout; it should have cancelled the response before.
+
+        One that has not means the same: the rest of an answer is not to be heard after a gap.
+        """
         if not self._core.traits.server_plays:
             raise ContractError(
                 "'output_audio_buffer.clear' is for sessions whose audio the server plays.", param="type"
             )
+        for response_id in self._ledger.unfinished:
+            self._responder.cancel(response_id)
         if self._ledger.is_playing:
             self._core.out.add(FlushAudio())
 

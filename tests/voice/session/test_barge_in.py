@@ -169,3 +169,31 @@ def test_what_was_never_heard_is_not_said_to_be_cleared(make_session, speech):
     assert len(frames) == 1
     cut = [frame for frame in stepper.frames if frame["type"] == "conversation.item.truncated"]
     assert [(frame["item_id"], frame["audio_end_ms"]) for frame in cut] == [(items[0], 100), (items[1], 0)]
+
+
+def test_clearing_the_output_stops_an_answer_that_nobody_has_cancelled(make_session, types, speech):
+    stepper = make_session(server_plays=True)
+    ask(stepper)
+    stepper.answer(*speech("One two three four.", ms=1000, done=False))
+    active, item_id = stepper.request().response_id, stepper.played[-1].item_id
+    effects = stepper.send({"type": "output_audio_buffer.clear"})
+    assert CancelResponse(active) in effects
+    assert types(effects) == TAIL
+    assert effects[-1] == FlushAudio()
+    done = next(frame for frame in stepper.frames if frame["type"] == "response.done")
+    assert done["response"]["status_details"] == {"type": "cancelled", "reason": "client_cancelled"}
+    effects = stepper.take(stepper.session.receive_flushed(item_id, 500))
+    assert types(effects) == ["output_audio_buffer.cleared", "conversation.item.truncated"]
+    assert stepper.session.conversation.get(item_id).text == "One two"
+    assert stepper.answer(*speech("five."), response_id=active) == []
+
+
+def test_clearing_the_output_leaves_an_answer_alone_that_is_still_thought_of(make_session, types, speech):
+    stepper = make_session(server_plays=True)
+    ask(stepper)
+    stepper.answer(*speech("One.", ms=1000))
+    stepper.send({"type": "response.create"})
+    effects = stepper.send({"type": "output_audio_buffer.clear"})
+    assert effects == [FlushAudio()]
+    stepper.take(stepper.session.receive_flushed(stepper.played[-1].item_id, 500))
+    assert "output_audio_buffer.started" in types(stepper.answer(*speech("Two.")))
