@@ -10,7 +10,7 @@ SCTP and DCEP are aiortc's. The client makes the channel; whoever dials out with
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import structlog
@@ -75,6 +75,8 @@ class EventChannel:
         self._unread: deque[str | bytes] = deque()
         self._unread_chars = 0
         self._changed = asyncio.Event()
+        self._deliver: Callable[[str | bytes], None] | None = None
+        self._ended: Callable[[], None] | None = None
         self.is_over = False
         """True once the peer has closed it, or did not keep up."""
         self.oversized = 0
@@ -118,6 +120,18 @@ class EventChannel:
         self.oversized += fitting is not text
         self._channel.send(fitting)
 
+    def deliver_to(self, receive: Callable[[str | bytes], None], ended: Callable[[], None]) -> None:
+        """Have messages handed over when they come, those that have come already first, instead of by `messages`.
+
+        `ended` is called once nothing more will come.
+        """
+        self._deliver, self._ended = receive, ended
+        while self._unread:
+            receive(self._unread.popleft())
+        self._unread_chars = 0
+        if self.is_over:
+            ended()
+
     async def messages(self) -> AsyncIterator[str | bytes]:
         """Yield what the peer sends, until it is gone."""
         while True:
@@ -142,6 +156,8 @@ class EventChannel:
         self._early.clear()
         self._early_bytes = 0
         self._changed.set()
+        if self._ended is not None:
+            self._ended()
 
     async def aclose(self) -> None:
         """End the association."""
@@ -171,7 +187,9 @@ class EventChannel:
         self._changed.set()
 
     def _receive(self, message: str | bytes) -> None:
-        if len(self._unread) < MAX_MESSAGES:
+        if self._deliver is not None:
+            self._deliver(message)
+        elif len(self._unread) < MAX_MESSAGES:
             self._unread.append(message)
             self._unread_chars += len(message)
             self._changed.set()
