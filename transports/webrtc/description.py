@@ -25,7 +25,8 @@ MAX_MESSAGE_BYTES: Final = 65_536
 """What this end takes in one message, as the SCTP underneath announces it."""
 
 AUDIO_PROTOCOLS: Final = frozenset({"UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP", "RTP/SAVPF", "RTP/SAVP"})
-CHANNEL_PROTOCOLS: Final = frozenset({"UDP/DTLS/SCTP", "DTLS/SCTP", "TCP/DTLS/SCTP"})
+_OLD_CHANNEL = "DTLS/SCTP"
+CHANNEL_PROTOCOLS: Final = frozenset({"UDP/DTLS/SCTP", _OLD_CHANNEL, "TCP/DTLS/SCTP"})
 
 _CODECS = (OPUS, PCMU, PCMA)
 _OPUS_PARAMETERS = "minptime=10;useinbandfec=1;maxplaybackrate=24000"
@@ -117,7 +118,7 @@ def read(text: str) -> RemoteDescription:
         audio=audio,
         channel=channel,
         formats=formats,
-        direction=next((each for each in _DIRECTIONS if media.has(each) or parsed.has(each)), "sendrecv"),
+        direction=_direction(parsed, media),
         ice=_credentials(parsed, media),
         ice_lite=parsed.has("ice-lite"),
         candidates=tuple(media.get_all("candidate")[:_MAX_CANDIDATES]),
@@ -137,6 +138,12 @@ def _is_bundled_channel(session: SessionDescription, audio: Media, media: Media)
         return False
     groups = [value.split()[1:] for name, value in session.attributes if name == "group" and value]
     return any(audio.get("mid") in group and media.get("mid") in group for group in groups)
+
+
+def _direction(session: SessionDescription, media: Media) -> Direction:
+    """Return what an m-line says, else what holds for all (RFC 8866 §6.7): Firefox says both, and not the same."""
+    said = (each for where in (media, session) for each in _DIRECTIONS if where.has(each))
+    return next(said, "sendrecv")
 
 
 def _formats(media: Media) -> tuple[Format, ...]:
@@ -194,7 +201,7 @@ def _setup(value: str | None) -> Setup:
 
 def _channel_terms(media: Media) -> ChannelTerms:
     return ChannelTerms(
-        _number(media.get("sctp-port"), SCTP_PORT, 65535),
+        _number(media.get("sctp-port") or media.formats[0], SCTP_PORT, 65535),  # the old form has it in the m-line
         _number(media.get("max-message-size"), _DEFAULT_MESSAGE_BYTES, 2**63),
     )
 
@@ -217,7 +224,7 @@ def answer(offer: RemoteDescription, local: LocalDescription, setup: Setup | Non
         if index == offer.audio:
             media = _audio(local, offer.formats, _ANSWERS.get(offer.direction, offer.direction))
         elif index == offer.channel:
-            media = _channel(local)
+            media = _channel(local, is_old_form=offered.protocol == _OLD_CHANNEL)
         else:
             session.media.append(_rejected(offered))
             continue
@@ -272,13 +279,18 @@ def _audio(local: LocalDescription, formats: tuple[Format, ...], direction: Dire
         media.attributes.append(("rtpmap", f"{each.payload_type} {each.codec.name}/{each.codec.clock_hz}{channels}"))
         if each.codec is OPUS:
             media.attributes.append(("fmtp", f"{each.payload_type} {_OPUS_PARAMETERS}"))
-    media.attributes += [("ptime", "20"), ("msid", "agent agent-audio"), ("ssrc", f"{local.ssrc} cname:agent")]
+    media.attributes.append(("ptime", "20"))
+    if direction in ("sendrecv", "sendonly"):
+        media.attributes += [("msid", "agent agent-audio"), ("ssrc", f"{local.ssrc} cname:agent")]
     return _transport(media, local)
 
 
-def _channel(local: LocalDescription) -> Media:
-    media = Media("application", local.port, "UDP/DTLS/SCTP", ("webrtc-datachannel",))
-    media.attributes += [("sctp-port", str(SCTP_PORT)), ("max-message-size", str(MAX_MESSAGE_BYTES))]
+def _channel(local: LocalDescription, *, is_old_form: bool = False) -> Media:
+    """Write the data channel's m-line; in the form of draft-ietf-mmusic-sctp-sdp-07 for peers of before 2019."""
+    port = str(SCTP_PORT)
+    media = Media("application", local.port, "UDP/DTLS/SCTP", (port if is_old_form else "webrtc-datachannel",))
+    media.attributes.append(("sctpmap", f"{port} webrtc-datachannel 1024") if is_old_form else ("sctp-port", port))
+    media.attributes.append(("max-message-size", str(MAX_MESSAGE_BYTES)))
     return _transport(media, local)
 
 

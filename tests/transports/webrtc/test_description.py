@@ -1,6 +1,10 @@
-"""Offers as browsers make them, and as nobody should."""
+"""Offers as browsers make them, and as nobody should.
+
+Those in `tests/data/sdp` have the form of real ones that were published, with addresses and keys of nobody.
+"""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +15,7 @@ from transports.webrtc import description
 from transports.webrtc.description import IceCredentials, LocalDescription
 from transports.webrtc.errors import DescriptionRefused
 
+BROWSERS = Path(__file__).parents[2] / "data" / "sdp"
 FINGERPRINT = ":".join(["AB"] * 32)
 
 LOCAL = LocalDescription(
@@ -96,6 +101,46 @@ def test_the_order_of_an_offer_does_not_matter() -> None:
 def test_a_channel_outside_the_bundle_is_rejected() -> None:
     answer = answer_to(offer(AUDIO, CHANNEL, group="0"))
     assert [media.port for media in answer.media] == [40000, 0]
+
+
+@pytest.mark.parametrize(
+    ("browser", "opus", "direction", "max_bytes", "candidates"),
+    [
+        ("firefox", 109, "sendrecv", 1_073_741_823, 4),
+        ("firefox-listener", 109, "recvonly", 1_073_741_823, 0),
+        ("safari", 111, "sendrecv", 262_144, 3),
+        ("safari-12", 111, "sendrecv", 65_536, 0),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_firefox_and_safari_are_understood(
+    browser: str, opus: int, direction: str, max_bytes: int, candidates: int, end: str
+) -> None:
+    text = (BROWSERS / f"{browser}.sdp").read_text().replace("\n", end)
+    read = description.read(text)
+    assert [(each.payload_type, each.codec) for each in read.formats] == [(opus, OPUS), (0, PCMU), (8, PCMA)]
+    assert (read.audio, read.channel) == (0, 1)
+    assert (read.direction, read.setup) == (direction, "actpass")
+    assert read.terms == description.ChannelTerms(5000, max_bytes)
+    assert len(read.candidates) == candidates
+    audio, channel = answer_to(text).media
+    assert audio.formats == (str(opus), "0", "8")
+    assert audio.has("rtcp-mux")
+    assert audio.has("sendonly" if direction == "recvonly" else direction)
+    assert (channel.port, channel.get("setup")) == (40000, "active")
+
+
+def test_the_old_form_of_a_channel_is_answered_in_it() -> None:
+    channel = answer_to((BROWSERS / "safari-12.sdp").read_text()).media[1]
+    assert (channel.protocol, channel.formats) == ("DTLS/SCTP", ("5000",))
+    assert channel.get("sctpmap") == "5000 webrtc-datachannel 1024"
+    assert channel.get("sctp-port") is None
+
+
+def test_who_does_not_listen_is_promised_no_track() -> None:
+    audio = answer_to(offer(AUDIO.replace("sendrecv", "sendonly"))).media[0]
+    assert audio.get("msid") is None
+    assert audio.get("ssrc") is None
 
 
 @pytest.mark.parametrize(
