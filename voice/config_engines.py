@@ -173,6 +173,8 @@ class UpstreamConfig(Section):
     words: str = "One moment, please."
     """Said to a caller who waits longer than that; empty: nothing. By an engine of `fallback` that speaks by itself,
     else a tone stands for it."""
+    give_up_s: float = Field(4.0, gt=0)
+    """How long a caller may hear nothing of an engine before the next of `fallback` is asked, or the apology said."""
     apology: str = "I am sorry, I cannot answer right now. Please try again in a moment."
     """Said when nobody can answer; empty: nothing."""
 

@@ -12,11 +12,12 @@ from voice.engines.breaker import Breaker
 from voice.engines.cascade import CascadeEngine, CascadeOptions
 from voice.engines.port import Engine
 from voice.engines.remote_cascade import RemoteCascadeEngine
-from voice.engines.resilient import Incident, Patience, ResilientEngine
+from voice.engines.resilient import Patience, ResilientEngine
 from voice.engines.script import Script
 from voice.engines.scripted import ScriptedEngine
 from voice.engines.scripted_translator import ScriptedTranslator
 from voice.engines.standby import Standby
+from voice.engines.succession import Incident
 from voice.engines.translator import Translator
 from voice.engines.upstream import UpstreamEngine
 from voice.prices import CostBook
@@ -92,6 +93,7 @@ class EngineSources:
         patience = Patience(
             words_after_s=config.words_after_s,
             words=config.words,
+            give_up_s=config.give_up_s,
             apology=config.apology,
             retries=RetryPolicy(attempts=config.attempts, base_s=0.2, longest_s=1.0),
         )

@@ -304,7 +304,8 @@ class _Admitted:
         try:
             self._runner = make_runner()
             log.info("session started")
-            await self._runner.run()
+            with structlog.contextvars.bound_contextvars(session=self.session_id):
+                await self._runner.run()
             how = "ended"
         except EngineError as error:
             log.warning("engine not available", error=error.message)

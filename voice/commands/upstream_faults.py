@@ -17,6 +17,7 @@ def upstream_faults(
     ),
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 8089,
+    lasts: Annotated[bool, typer.Option("--lasts", help="The last fault stays for all connections after it.")] = False,
     after: Annotated[int, typer.Option(min=0, help="Audio deltas before a fault of an answer strikes.")] = 3,
 ) -> None:
     """Stand between this service and an upstream, and let things go wrong.
@@ -34,7 +35,7 @@ def upstream_faults(
     """
 
     async def run() -> None:
-        proxy = FaultyUpstream(to, faults, after=after)
+        proxy = FaultyUpstream(to, faults, after=after, lasts=lasts)
         async with proxy.serving(host, port) as url:
             typer.echo(f"{url} stands before {to}; faults: {', '.join(faults)}. Ctrl-C stops.")
             await asyncio.Event().wait()

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from voice.audio.frames import AudioFrame
+from voice.errors import EngineError
 from voice.protocol.session_fields import SemanticVad, ServerVad
 from voice.session.items import Item
 from voice.tooling import ToolResult, ToolSpec
@@ -283,7 +284,14 @@ class EngineReplaced:
     capabilities: Capabilities
 
 
-EngineNotice = TurnStarted | TurnStopped | RateLimitsReported | EngineReplaced | HostedCall
+@dataclass(frozen=True, slots=True)
+class EngineLost:
+    """An engine that detects turns hears nothing for now, and tries to come back: whoever can replace it may."""
+
+    error: EngineError
+
+
+EngineNotice = TurnStarted | TurnStopped | RateLimitsReported | EngineReplaced | EngineLost | HostedCall
 
 
 class Engine(Protocol):

@@ -9,11 +9,12 @@ session's, so any engine can be told all of it.
 """
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import Any, Final
 
 import structlog
 
@@ -21,12 +22,10 @@ from voice.audio.frames import AudioFrame
 from voice.engines.port import (
     AudioDelta,
     Capabilities,
-    Engine,
+    EngineDone,
     EngineNotice,
-    EngineReplaced,
     EngineSettings,
     HostedCall,
-    LiveEngine,
     MessageStarted,
     ResponseEvent,
     ResponseRequest,
@@ -37,6 +36,7 @@ from voice.engines.port import (
     TranscriptionRequest,
 )
 from voice.engines.standby import Standby, speak
+from voice.engines.succession import Incident, Succession
 from voice.errors import EngineError, EngineOverloaded, EngineProtocolError, EngineRefused, EngineUnavailable
 from voice.remote.retry import RetryPolicy
 from voice.session.items import Item, Message, TextPart
@@ -44,13 +44,12 @@ from voice.tooling import ToolResult
 
 _log = structlog.get_logger(__name__)
 
-Incident = Literal["failed", "retried", "replaced", "gave up", "waited", "lost", "reconnected", "rotated"]
-
 _PARTIAL_ID: Final = "partial"
 _GO_ON: Final = (
     "\n\nYour last message broke off by a technical fault while you were speaking. The caller heard what stands there. "
     "Go on from exactly there and do not repeat it."
 )
+_NOBODY: Final = ToolResult("the engine that asked for the approval is gone, so the call was not made", failed=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +58,9 @@ class Patience:
 
     words_after_s: float = 2.0
     words: str = "One moment, please."
+    give_up_s: float = 4.0
+    """How long a caller may hear nothing of an engine before another is asked; where there is none, the apology is
+    said."""
     apology: str = "I am sorry, I cannot answer right now. Please try again in a moment."
     retries: RetryPolicy = field(default_factory=lambda: RetryPolicy(attempts=2, base_s=0.2, longest_s=1.0))
     """Of each engine, for one answer."""
@@ -70,22 +72,41 @@ class Patience:
 class _Said:
     """What has come of an answer so far."""
 
+    quiet_since_s: float
+    """When the caller began to hear nothing, as far as can be told from what was given to be played."""
+    asked_s: float
+    """When the engine that thinks now was first asked."""
+    is_spoken: bool
+    """The answer is to be heard: its words alone are nothing yet."""
+    has_begun: bool = False
+    """The caller has heard, or read, something of this attempt; or a tool is being called."""
     text: str = ""
     item_id: str | None = None
     has_audio: bool = False
     open_calls: int = 0
     called: bool = False
+    was_told_to_wait: bool = False
 
-    def note(self, event: ResponseEvent) -> None:
+    @property
+    def has_words(self) -> bool:
+        """True when a message was begun."""
+        return bool(self.text) or self.has_audio
+
+    def note(self, event: ResponseEvent, now_s: float) -> None:
         match event:
-            case MessageStarted(item_id=item_id):
-                self.text, self.item_id = "", item_id
+            case AudioDelta(frame=frame):
+                self.has_audio = self.has_begun = True
+                self.quiet_since_s = max(self.quiet_since_s, now_s) + frame.samples / frame.rate_hz
             case TextDelta(text=text):
                 self.text += text
-            case AudioDelta():
-                self.has_audio = True
+                if not self.is_spoken:
+                    self.has_begun = True
+                    self.quiet_since_s = max(self.quiet_since_s, now_s)
+            case MessageStarted(item_id=item_id):
+                self.text, self.item_id = "", item_id
             case ToolCallStarted():
                 self.open_calls += 1
+                self.has_begun = True
             case ToolCallDone():
                 self.open_calls -= 1
                 self.called = True
@@ -102,76 +123,64 @@ class ResilientEngine:
         note: Callable[[str, Incident], None] = lambda _engine, _incident: None,
     ) -> None:
         """`standbys` in order of preference; `note` is told what happens, for the metrics."""
-        self._standbys = tuple(standbys)
         self._patience = patience or Patience()
         self._note = note
-        self._settings = EngineSettings()
-        self._place = 0
-        self._engine: Engine = self._standbys[0].make()
-        self._live: LiveEngine | None = None
-        self._is_open = False
-        self._capabilities = self._engine.capabilities
-        self._notices: asyncio.Queue[EngineNotice | None] = asyncio.Queue()
-        self._listening: asyncio.Task[None] | None = None
-        self._changing = asyncio.Lock()
-        self._left: list[Engine] = []
+        self._who = Succession(standbys, note)
+        self._only_transcribes = False
 
     @property
     def capabilities(self) -> Capabilities:
         """Of the engine that thinks now; a change is told by a notice."""
-        return self._capabilities
+        return self._who.capabilities
 
     # --- The port -------------------------------------------------------------------------------------------------
 
     async def open(self, settings: EngineSettings) -> None:
         """Open the first that can be. Raises: EngineError when none can."""
-        self._settings = settings
+        self._only_transcribes = settings.only_transcribes
         try:
             async with asyncio.timeout(self._patience.open_s):
-                await self._open_one(self._place)
+                await self._who.open(settings)
         except TimeoutError:
             raise EngineUnavailable("No engine could be opened in time.") from None
 
     def configure(self, settings: EngineSettings) -> None:
         """Take new settings."""
-        self._settings = settings
-        if self._is_open:
-            self._engine.configure(settings)
+        self._who.configure(settings)
 
     def hear(self, item_id: str, frame: AudioFrame) -> None:
         """Pass an utterance on."""
-        self._engine.hear(item_id, frame)
+        self._who.engine.hear(item_id, frame)
 
     def drop(self, item_id: str) -> None:
         """Pass it on."""
-        self._engine.drop(item_id)
+        self._who.engine.drop(item_id)
 
     def listen(self, frame: AudioFrame) -> None:
         """Pass everything on, to an engine that detects turns."""
-        if self._live is not None:
-            self._live.listen(frame)
+        if self._who.live is not None:
+            self._who.live.listen(frame)
 
     def restart_listening(self) -> None:
         """Pass it on."""
-        if self._live is not None:
-            self._live.restart_listening()
+        if self._who.live is not None:
+            self._who.live.restart_listening()
 
     def cut(self, item: Item) -> None:
         """Pass it on."""
-        if self._live is not None:
-            self._live.cut(item)
+        if self._who.live is not None:
+            self._who.live.cut(item)
 
     def approve(self, call_id: str, *, approve: bool, reason: str | None) -> None:
         """Pass it on."""
-        if self._live is not None:
-            self._live.approve(call_id, approve=approve, reason=reason)
+        if self._who.live is not None:
+            self._who.live.approve(call_id, approve=approve, reason=reason)
         elif approve:
-            gone = ToolResult("the engine that asked for the approval is gone, so the call was not made", failed=True)
-            self._notices.put_nowait(HostedCall(call_id, "over", gone))
+            self._who.notices.put_nowait(HostedCall(call_id, "over", _NOBODY))
 
     async def notices(self) -> AsyncGenerator[EngineNotice, None]:
         """Yield what the engine that thinks now says unasked, and who has taken over."""
-        while (notice := await self._notices.get()) is not None:
+        while (notice := await self._who.notices.get()) is not None:
             yield notice
 
     async def transcribe(self, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionEvent, None]:
@@ -179,186 +188,145 @@ class ResilientEngine:
 
         A session that only transcribes has nothing but these words: there, they are asked for as an answer is.
         """
-        failures, has_begun = 0, False
+        failures, tried, has_begun = 0, {self._who.place}, False
         while True:
-            place = self._place
+            place = self._who.place
             try:
-                async with aclosing(self._engine.transcribe(request)) as events:
+                async with aclosing(self._who.engine.transcribe(request)) as events:
                     async for event in events:
                         has_begun = True
                         yield event
                 return
             except EngineError as error:
                 failures += 1
-                if has_begun or not self._settings.only_transcribes:
+                if has_begun or not self._only_transcribes:
                     raise
-                self._blame(place, error)
-                if not await self._recover(place, error, failures, _Said()):
+                self._who.blame(place, error)
+                if not await self._recover(place, error, failures, tried):
                     raise
-                failures = failures if self._place == place else 0
+                failures = failures if self._who.place == place else 0
 
     async def aclose(self) -> None:
         """Close every engine that was made."""
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.wait({self._listening})
-        for engine in (*self._left, self._engine):
-            await engine.aclose()
-        self._notices.put_nowait(None)
+        await self._who.aclose()
 
     async def respond(self, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
         """Answer, whoever can."""
-        failures, has_spoken = 0, False
-        said = _Said()
+        is_spoken = request.settings.output_modality == "audio"
+        said, failures, tried = _Said(_now_s(), _now_s(), is_spoken), 0, {self._who.place}
         while True:
-            place = self._place
+            place = self._who.place
             try:
-                async with aclosing(self._attempt(_going_on(request, said), may_speak=not has_spoken)) as events:
+                async with aclosing(self._attempt(_going_on(request, said), said)) as events:
                     async for event in events:
-                        if isinstance(event, _Words):
-                            has_spoken = True
-                        else:
-                            said.note(event)
-                        for each in (*event.events, MessageStarted()) if isinstance(event, _Words) else (event,):
-                            yield each
-                self._standbys[place].breaker.note_success()
+                        yield event
+                self._who.praise(place)
                 return
             except EngineError as error:
                 failures += 1
-                self._blame(place, error)
-                if not await self._recover(place, error, failures, said):
+                self._who.blame(place, error)
+                # A call that was made must not be made again.
+                if said.called or said.open_calls:
+                    going_on = False
+                else:
+                    may_retry = _now_s() < self._gives_up_s(said)
+                    recovering = asyncio.ensure_future(
+                        self._recover(place, error, failures if may_retry else self._patience.retries.attempts, tried)
+                    )
+                    async with aclosing(self._meanwhile(recovering, request, said)) as words:
+                        async for event in words:
+                            yield event
+                    going_on = recovering.result()
+                if not going_on:
                     async for event in self._apologise(request):
                         yield event
                     raise
-                if self._place != place:
-                    failures = 0
-                if said.text or said.has_audio:
+                if self._who.place != place:
+                    failures, said.asked_s = 0, _now_s()
+                if said.has_words:
                     yield MessageStarted()
 
     # --- One attempt ----------------------------------------------------------------------------------------------
 
-    async def _attempt(
-        self, request: ResponseRequest, *, may_speak: bool
-    ) -> "AsyncGenerator[ResponseEvent | _Words, None]":
-        """Ask the engine that thinks now. A caller who waits for long is spoken to, once."""
-        await self._ensure_open()
-        async with aclosing(self._engine.respond(request)) as events:
-            first = asyncio.ensure_future(anext(events))
-            try:
-                if may_speak and not request.speculative:
-                    await asyncio.wait({first}, timeout=self._patience.words_after_s)
-                    if not first.done():
-                        self._note(self._standbys[self._place].name, "waited")
-                        yield _Words(
-                            tuple([event async for event in speak(self._standbys, self._patience.words, request)])
-                        )
-                try:
-                    yield await first
-                except StopAsyncIteration:
-                    raise EngineProtocolError("The engine had no answer.") from None
-            finally:
-                if not first.done():
-                    first.cancel()
-                    await asyncio.wait({first})
+    async def _attempt(self, request: ResponseRequest, said: _Said) -> AsyncGenerator[ResponseEvent, None]:
+        """Ask the engine that thinks now. A caller who waits for long is spoken to, once, and not for ever."""
+        said.has_begun = False
+        async with aclosing(self._who.engine.respond(request)) as events:
+            event: ResponseEvent | None = None
+            while not (said.has_begun or isinstance(event, EngineDone)):
+                coming = asyncio.ensure_future(anext(events, None))
+                limit_s = self._gives_up_s(said) - _now_s()
+                async with aclosing(self._meanwhile(coming, request, said, limit_s)) as words:
+                    async for word in words:
+                        yield word
+                if coming.cancelled():
+                    raise EngineUnavailable("The engine took too long to answer.")
+                event = coming.result()
+                if event is None:
+                    raise EngineProtocolError("The engine ended its answer without saying so.")
+                said.note(event, _now_s())
+                yield event
             async for event in events:
+                said.note(event, _now_s())
                 yield event
 
-    async def _recover(self, place: int, error: EngineError, failures: int, said: _Said) -> bool:
+    async def _meanwhile(
+        self, doing: "asyncio.Future[Any]", request: ResponseRequest, said: _Said, limit_s: float | None = None
+    ) -> AsyncGenerator[ResponseEvent, None]:
+        """Wait for something, and speak to a caller who hears nothing for too long.
+
+        What is not there after `limit_s`, or when this is closed, is cancelled.
+        """
+        is_patient = request.speculative
+        ends_s = math.inf if limit_s is None or is_patient else _now_s() + limit_s
+        words_s = math.inf if said.was_told_to_wait or is_patient else said.quiet_since_s + self._patience.words_after_s
+        try:
+            if words_s < ends_s:
+                await _wait_until(doing, words_s)
+                if not doing.done():
+                    said.was_told_to_wait = True
+                    self._note(self._who.name, "waited")
+                    _log.warning("engine slow", engine=self._who.name, quiet_s=self._patience.words_after_s)
+                    if said.has_words:
+                        yield MessageStarted()
+                    async for event in speak(self._who.standbys, self._patience.words, request):
+                        yield event
+                    yield MessageStarted()
+            await _wait_until(doing, ends_s)
+        finally:
+            if not doing.done():
+                doing.cancel()
+                await asyncio.wait({doing})
+
+    def _gives_up_s(self, said: _Said) -> float:
+        return max(said.quiet_since_s, said.asked_s) + self._patience.give_up_s
+
+    async def _recover(self, place: int, error: EngineError, failures: int, tried: set[int]) -> bool:
         """Get ready for another attempt, here or at the next engine; False when there is no sense in one."""
-        if said.called or said.open_calls:
-            return False  # a call that was made must not be made again
-        standby = self._standbys[place]
-        asked_s = error.retry_after_s if isinstance(error, EngineOverloaded) else None
+        if self._who.place != place:
+            return True  # another answer has moved on already
         wait_s = None
-        if not isinstance(error, EngineRefused | EngineProtocolError):
+        if isinstance(error, EngineUnavailable | EngineOverloaded) and not isinstance(error, EngineRefused):
+            asked_s = error.retry_after_s if isinstance(error, EngineOverloaded) else None
             wait_s = self._patience.retries.wait_s(failures, asked_s, random.random())
-        if wait_s is not None and standby.breaker.allows(self._now()):
-            self._note(standby.name, "retried")
+        if wait_s is not None and self._who.allows(place):
+            self._note(self._who.name, "retried")
             await asyncio.sleep(wait_s)
             return True
-        with suppress(EngineError):
-            await self._open_one(place + 1)
-            return True
-        return False
-
-    def _blame(self, place: int, error: EngineError) -> None:
-        standby = self._standbys[place]
-        standby.breaker.note_failure(self._now(), is_final=isinstance(error, EngineRefused))
-        self._note(standby.name, "failed")
-        _log.warning("engine failed", engine=standby.name, error=error.code, why=error.message)
-
-    # --- Words ----------------------------------------------------------------------------------------------------
+        try:
+            await self._who.move_on(place, tried)
+        except EngineError:
+            return False
+        tried.add(self._who.place)
+        return True
 
     async def _apologise(self, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
-        self._note(self._standbys[self._place].name, "gave up")
-        _log.error("no engine answers", engines=[standby.name for standby in self._standbys])
+        self._note(self._who.name, "gave up")
+        _log.error("no engine answers", engines=[standby.name for standby in self._who.standbys])
         if request.in_conversation and self._patience.apology:
             yield MessageStarted()
-            async for event in speak(self._standbys, self._patience.apology, request):
+            async for event in speak(self._who.standbys, self._patience.apology, request):
                 yield event
-
-    # --- Who thinks -----------------------------------------------------------------------------------------------
-
-    async def _ensure_open(self) -> None:
-        if not self._is_open:
-            await self._open_one(self._place)
-
-    async def _open_one(self, first: int) -> None:
-        """Open the first engine from that place on that can be. Raises: EngineError."""
-        async with self._changing:
-            error: EngineError = EngineUnavailable("No engine is left.")
-            for place in range(first, len(self._standbys)):
-                standby = self._standbys[place]
-                # Where there is no other, trying is better than not: a breaker is for going elsewhere.
-                if len(self._standbys) > 1 and not standby.breaker.allows(self._now()):
-                    error = EngineUnavailable(f"The engine '{standby.name}' failed too often.")
-                    continue
-                try:
-                    engine = self._engine if place == self._place else standby.make()
-                    await engine.open(self._settings)
-                except EngineError as caught:
-                    error = caught
-                    self._blame(place, caught)
-                    continue
-                standby.breaker.note_success()
-                self._take(place, engine)
-                return
-            raise error
-
-    def _take(self, place: int, engine: Engine) -> None:
-        before, was_open = self._standbys[self._place].name, self._is_open
-        if engine is not self._engine:
-            self._left.append(self._engine)
-            self._engine = engine
-        self._is_open = True
-        if self._listening is not None:
-            self._listening.cancel()
-        self._listening = None
-        self._live = engine if isinstance(engine, LiveEngine) else None  # asked once: it takes 10 µs
-        if self._live is not None:
-            self._listening = asyncio.create_task(self._pass_on(self._live), name="engine notices")
-        if place != self._place:
-            self._place = place
-            self._note(before, "replaced")
-            _log.warning("engine replaced", before=before, now=self._standbys[place].name, in_call=was_open)
-        if engine.capabilities != self._capabilities:
-            self._capabilities = engine.capabilities
-            self._notices.put_nowait(EngineReplaced(engine.capabilities))
-
-    async def _pass_on(self, engine: LiveEngine) -> None:
-        async with aclosing(engine.notices()) as notices:
-            async for notice in notices:
-                self._notices.put_nowait(notice)
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
-
-
-@dataclass(frozen=True, slots=True)
-class _Words:
-    """Spoken while the caller waits: no part of the answer."""
-
-    events: tuple[ResponseEvent, ...]
 
 
 def _going_on(request: ResponseRequest, said: _Said) -> ResponseRequest:
@@ -368,3 +336,11 @@ def _going_on(request: ResponseRequest, said: _Said) -> ResponseRequest:
     partial = Message(said.item_id or _PARTIAL_ID, "assistant", (TextPart(said.text),), "incomplete")
     settings = replace(request.settings, instructions=request.settings.instructions + _GO_ON)
     return replace(request, items=(*request.items, partial), settings=settings)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _wait_until(doing: "asyncio.Future[Any]", at_s: float) -> None:
+    await asyncio.wait({doing}, timeout=None if at_s == math.inf else max(0.0, at_s - _now_s()))

@@ -16,6 +16,7 @@ from voice.audio.frames import AudioFrame
 from voice.engines.port import (
     Capabilities,
     EngineDone,
+    EngineLost,
     EngineNotice,
     EngineSettings,
     HostedCall,
@@ -26,7 +27,7 @@ from voice.engines.port import (
     TranscriptionEvent,
     TranscriptionRequest,
 )
-from voice.errors import EngineUnavailable
+from voice.errors import EngineError, EngineUnavailable
 from voice.session.items import AudioPart, Item, Message, pcm_duration_ms
 from voice.upstream.connection import Connection
 from voice.upstream.ears import Ears
@@ -67,6 +68,7 @@ class UpstreamEngine:
             prepare=self._prepare,
             taken=self._work_with,
             is_quiet=lambda: not self._ears.has_turn and self._utterance is None,
+            failed=self._note_lost,
         )
         self._notices: asyncio.Queue[EngineNotice | None] = asyncio.Queue()
         self._items: Sequence[Item] = ()
@@ -201,6 +203,11 @@ class UpstreamEngine:
         self._ears.change(line.append)
         if why is not None:
             self._on_rotated(why)
+
+    def _note_lost(self, error: EngineError) -> None:
+        """There is no line: whoever waits for an answer is told so, and of turns nobody would hear."""
+        if self._upstream_listens:
+            self._notices.put_nowait(EngineLost(error))
 
     def _hear_turn(self, line: Line, started: bool, at: int, name: str) -> None:
         """The upstream found a turn. After a change of line in the middle of one, it finds the same turn again."""

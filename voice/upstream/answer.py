@@ -57,6 +57,10 @@ class Answer:
         """By item: call id and name."""
         self._early: dict[str, list[str]] = {}
         """Arguments that came before their call."""
+        self.is_out_of_order = False
+        """Something came before what it belongs to."""
+        self._heard_id: str | None = None
+        """The item of the last words or sound."""
         self._rest = b""
         self._samples = 0
 
@@ -76,6 +80,8 @@ class Answer:
                 return self._in_message(event["item_id"], TextDelta(event["delta"]))
             case "response.output_item.added":
                 return self._begin(event["item"])
+            case "response.content_part.added":
+                self.is_out_of_order |= event["item_id"] == self._heard_id
             case "response.function_call_arguments.delta":
                 return self._arguments(event["item_id"], event["delta"])
             case "response.function_call_arguments.done":
@@ -103,6 +109,7 @@ class Answer:
     def _arguments(self, item_id: str, delta: str) -> list[ResponseEvent]:
         if item_id in self._calls:
             return [ToolCallDelta(self._calls[item_id][0], delta)]
+        self.is_out_of_order = True
         self._early.setdefault(item_id, []).append(delta)
         return []
 
@@ -114,6 +121,8 @@ class Answer:
 
     def _in_message(self, item_id: str, event: ResponseEvent | None) -> list[ResponseEvent]:
         found = [] if event is None else [event]
+        if event is not None:
+            self._heard_id = item_id
         if item_id == self._message_id or item_id in self._begun:
             return found  # late words of an earlier message are said now rather than never
         self._message_id = item_id

@@ -23,7 +23,7 @@ class Answering:
         """The upstream is through with it."""
         self.is_left = False
         """Nobody reads it any more."""
-        self._answer = Answer()
+        self.answer = Answer()
         self._waiting: deque[ResponseEvent | EngineError] = deque()
         self._arrived: asyncio.Future[None] | None = None
         self._tools = 0
@@ -36,7 +36,7 @@ class Answering:
     def receive(self, event: Event) -> None:
         """Take an event of the upstream's."""
         try:
-            for each in self._answer.receive(event):
+            for each in self.answer.receive(event):
                 self.put(each)
         except EngineError as error:
             self.put(error)
@@ -48,7 +48,7 @@ class Answering:
     def adopt(self, other: "Answering") -> None:
         """Go on as that answer, which nobody has read yet."""
         self.upstream_id, self.is_over = other.upstream_id, other.is_over
-        self._answer = other._answer
+        self.answer = other.answer
         for event in other._waiting:
             self.put(event)
 

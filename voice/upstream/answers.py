@@ -94,6 +94,8 @@ class Answers:
 
     def leave(self, answering: Answering) -> None:
         """Nobody reads this answer any more; hosted tools that it began may go on."""
+        if answering.answer.is_out_of_order:
+            _log.warning("upstream events came out of order", response=answering.upstream_id)
         for event in answering.leave():
             self._tell(event)
 

@@ -10,8 +10,9 @@ import msgspec
 import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidState, InvalidStatus, InvalidURI
+from websockets.frames import CloseCode
 
-from voice.errors import EngineError, EngineOverloaded, EngineProtocolError, EngineRefused, EngineUnavailable
+from voice.errors import EngineError, EngineOverloaded, EngineRefused, EngineUnavailable
 from voice.ids import Ids
 from voice.remote.retry import may_retry, retry_after_s
 from voice.upstream.line import Line
@@ -123,7 +124,7 @@ class Connection:
             async for message in socket:
                 event = _decoded(message)
                 if event is None:
-                    self.line.lose(EngineProtocolError("The upstream sent something that is no event."))
+                    self.line.lose(EngineUnavailable("The upstream sent something that is no event."))
                 else:
                     self.line.receive(event)
                 if not self.line.is_usable:
@@ -142,7 +143,9 @@ def _decoded(message: str | bytes) -> dict[str, Any] | None:
 
 
 def _closed(code: int | None, reason: str | None) -> EngineError:
-    words = f"The upstream closed the connection ({code or 'without a word'}{': ' + reason[:100] if reason else ''})."
+    if code is None or code == CloseCode.ABNORMAL_CLOSURE:
+        return EngineUnavailable("The connection to the upstream broke off.")
+    words = f"The upstream closed the connection ({code}{': ' + reason[:100] if reason else ''})."
     return EngineRefused(words) if code in _REFUSED_CLOSES else EngineUnavailable(words)
 
 
@@ -153,6 +156,9 @@ def _refusal(error: Exception) -> EngineError:
             return EngineRefused("The upstream's URL is not one.")
         if isinstance(error, TimeoutError):
             return EngineUnavailable("The upstream did not answer the handshake in time.")
+        _log.warning("upstream not reached", cause=f"{type(error).__name__}: {error}"[:200])
+        if isinstance(error, InvalidHandshake | ConnectionClosed | ConnectionResetError | BrokenPipeError):
+            return EngineUnavailable("The upstream broke the handshake off.")
         return EngineUnavailable("The upstream cannot be reached.")
     status, code, words = error.response.status_code, None, ""
     with suppress(ValueError, KeyError, TypeError, AttributeError):

@@ -3,7 +3,8 @@
     this service ──► faults ──► a real upstream (another instance of this service will do)
 
 It passes everything on, but for the fault of that connection: the first of the list for the first connection, and so
-on; the connections after the list are left alone. Faults in answers strike after `after` audio deltas.
+on; the connections after the list are left alone, or have the last one for good. Faults in answers strike after `after`
+audio deltas.
 
 | fault | what the client of it sees |
 |---|---|
@@ -79,11 +80,17 @@ class Passage:
 class FaultyUpstream:
     """The proxy. `passages` are its connections so far, refused ones among them."""
 
-    def __init__(self, target: str, faults: Sequence[Fault], *, after: int = 1, keeps: bool = False) -> None:
-        """`target` is the URL of the real upstream; the query comes from who connects. `keeps`: remember the events."""
+    def __init__(
+        self, target: str, faults: Sequence[Fault], *, after: int = 1, lasts: bool = False, keeps: bool = False
+    ) -> None:
+        """`target` is the URL of the real upstream; the query comes from who connects.
+
+        `lasts`: the last fault stays for all connections after it; `keeps`: remember the events.
+        """
         self._target = target
         self._faults = tuple(faults)
         self._after = after
+        self._lasts = lasts
         self._keeps = keeps
         self._passing: dict[ServerConnection, Passage] = {}
         self.passages: list[Passage] = []
@@ -98,7 +105,10 @@ class FaultyUpstream:
 
     async def _judge(self, connection: ServerConnection, request: Request) -> Response | None:
         place = len(self.passages)
-        fault = self._faults[place] if place < len(self._faults) else Fault.NONE
+        if place < len(self._faults):
+            fault = self._faults[place]
+        else:
+            fault = self._faults[-1] if self._lasts and self._faults else Fault.NONE
         passage = Passage(fault, request.path, {name.lower(): value for name, value in request.headers.raw_items()})
         self.passages.append(passage)
         self._passing[connection] = passage

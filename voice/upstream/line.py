@@ -24,7 +24,7 @@ from voice.engines.port import (
     TokenUsage,
     TranscriptionEvent,
 )
-from voice.errors import EngineError, EngineProtocolError, EngineRefused, EngineUnavailable
+from voice.errors import EngineError, EngineRefused, EngineUnavailable
 from voice.session.items import Item
 from voice.upstream.answer import failure
 from voice.upstream.answering import Answering
@@ -150,7 +150,11 @@ class Line:
         """Return when the conversation is idle, so that this may be asked. Raises: EngineError."""
         self._going_on = self._answers.going_on(request)
         if self._going_on is None:
-            await self.wait_idle(timeout_s)
+            try:
+                await self.wait_idle(timeout_s)
+            except EngineUnavailable as error:
+                self.lose(error)  # whatever is the matter with it, another line will do better
+                raise
 
     def ask(self, request: ResponseRequest) -> Answering:
         """Ask for an answer; for one of the conversation `make_room` has returned."""
@@ -202,7 +206,7 @@ class Line:
         """Take the next event. What cannot be read costs the answer it belongs to; what is unknown is passed over."""
         kind = event.get("type")
         if not isinstance(kind, str):
-            self.lose(EngineProtocolError("The upstream sent something that is no event."))
+            self.lose(EngineUnavailable("The upstream sent something that is no event."))
             return
         if kind.startswith("response."):
             self._answers.receive(kind, event)

@@ -85,6 +85,8 @@ class Lines:
         self._keeper: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
         self._is_closed = False
+        self._refused: EngineRefused | None = None
+        self._refused_until_s = 0.0
 
     @property
     def line(self) -> Line | None:
@@ -105,6 +107,8 @@ class Lines:
                 return self._connection.line
             if self._next is not None and self._next.line.is_usable:
                 return self._take(self._next, "lost")
+            if self._refused is not None and asyncio.get_running_loop().time() < self._refused_until_s:
+                raise self._refused
             is_again = self._connection is not None
             return self._take(await self._make(), "reconnected" if is_again else None)
 
@@ -127,7 +131,11 @@ class Lines:
 
     async def _make(self) -> Opened:
         connection = self._connect()
-        await connection.open()
+        try:
+            await connection.open()
+        except EngineRefused as error:
+            self._refused, self._refused_until_s = error, asyncio.get_running_loop().time() + _REFUSED_S
+            raise
         self._prepare(connection.line)
         return connection
 
@@ -141,7 +149,8 @@ class Lines:
         opened_s = asyncio.get_running_loop().time()
         self._rotation = Rotation.plan(opened_s, limit_s, self._options.rotate_before_s)
         if why is not None:
-            _log.info("upstream line taken", why=why)
+            lost = old.line.error if old is not None else None
+            _log.info("upstream line taken", why=why, **({"cause": lost.message} if lost is not None else {}))
         self._taken(line, why)
         if old is not None:
             leaving = asyncio.create_task(_leave(old), name="upstream line left")

@@ -6,12 +6,17 @@ from functools import partial
 
 import pytest
 
+from voice.audio.frames import AudioFrame
 from voice.engines.breaker import Breaker
 from voice.engines.port import (
     AudioDelta,
+    Capabilities,
     EngineDone,
+    EngineLost,
+    EngineNotice,
     EngineReplaced,
     EngineSettings,
+    HostedCall,
     MessageStarted,
     ResponseEvent,
     ResponseRequest,
@@ -22,14 +27,15 @@ from voice.engines.port import (
     TranscriptDone,
     TranscriptionEvent,
     TranscriptionRequest,
+    TurnStarted,
 )
 from voice.engines.resilient import Patience, ResilientEngine
 from voice.engines.script import Script
 from voice.engines.scripted import ScriptedEngine
 from voice.engines.standby import Standby
-from voice.errors import EngineError, EngineRefused, EngineUnavailable
+from voice.errors import EngineError, EngineOverloaded, EngineRefused, EngineUnavailable
 from voice.remote.retry import RetryPolicy
-from voice.session.items import Message, TextPart
+from voice.session.items import Item, Message, TextPart
 
 ASK = ResponseRequest("resp_1", (Message("item_1", "user", (TextPart("hello"),)),), EngineSettings(instructions="Be."))
 AT_ONCE = Patience(words_after_s=5.0, retries=RetryPolicy(attempts=2, base_s=0.0, longest_s=0.0))
@@ -237,4 +243,193 @@ async def test_words_of_a_conversation_are_asked_for_once():
     with pytest.raises(EngineUnavailable):
         await written(engine)
     assert deaf.asked == 1
+    await engine.aclose()
+
+
+class Slow(Failing):
+    """Opens when it is told to."""
+
+    def __init__(self, *answers: list[ResponseEvent | EngineError]) -> None:
+        super().__init__(*answers)
+        self.may_open = asyncio.Event()
+
+    async def open(self, settings: EngineSettings) -> None:
+        await self.may_open.wait()
+
+
+IMPATIENT = Patience(words_after_s=0.02, words="One moment.", retries=RetryPolicy(attempts=1))
+
+
+async def test_who_waits_while_another_engine_is_opened_is_spoken_to_as_well():
+    first, second = Failing([EngineUnavailable("gone")]), Slow([TextDelta("Here."), EngineDone()])
+    engine = of(first, second, patience=IMPATIENT)
+    await engine.open(EngineSettings())
+    heard: list[ResponseEvent] = []
+    async for event in engine.respond(ASK):
+        heard.append(event)
+        if words(heard) == "One moment.":
+            second.may_open.set()
+    assert words(heard) == "One moment.Here."
+    await engine.aclose()
+
+
+async def test_the_wait_counts_over_all_attempts_and_words_come_once():
+    class Hesitant(Failing):
+        async def respond(self, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
+            await asyncio.sleep(0.06)
+            async for event in super().respond(request):
+                yield event
+
+    engine = Hesitant([EngineUnavailable("gone")], [EngineUnavailable("gone")], [TextDelta("Here."), EngineDone()])
+    patience = Patience(words_after_s=0.1, words="One moment.", retries=RetryPolicy(attempts=3, base_s=0.0))
+    assert words(await answer(of(engine, patience=patience))) == "One moment.Here."
+
+
+async def test_who_still_hears_something_is_not_told_to_wait():
+    spoken = AudioDelta(AudioFrame(bytes(48_000), 24_000))
+    first = Failing([TextDelta("The table"), spoken, EngineUnavailable("gone")])
+    second = Slow([TextDelta(" is booked."), EngineDone()])
+    asyncio.get_running_loop().call_later(0.05, second.may_open.set)
+    assert words(await answer(of(first, second, patience=IMPATIENT))) == "The table is booked."
+
+
+class Silent(Failing):
+    """Begins, and says nothing."""
+
+    async def respond(self, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
+        self.asked.append(request)
+        yield MessageStarted()
+        yield TextDelta("never heard")
+        await asyncio.Event().wait()
+
+
+async def test_an_engine_that_is_not_heard_for_long_is_left():
+    silent, second = Silent(), Failing([TextDelta("Hello."), EngineDone()])
+    patience = Patience(give_up_s=0.02, retries=RetryPolicy(attempts=5, base_s=0.0))
+    assert words(await answer(of(silent, second, patience=patience))).endswith("Hello.")
+    assert len(silent.asked) == 1
+
+
+async def test_when_the_only_engine_is_not_heard_for_long_the_caller_hears_an_apology():
+    engine = of(Silent(), patience=Patience(give_up_s=0.02))
+    await engine.open(EngineSettings())
+    heard: list[ResponseEvent] = []
+    with pytest.raises(EngineUnavailable, match="too long"):
+        await collect(engine, heard)
+    assert "sorry" in words(heard)
+    await engine.aclose()
+
+
+async def test_a_request_that_is_refused_is_not_made_again_to_the_same_engine():
+    first, second = Failing([EngineError("no such tool")]), Failing([TextDelta("Hello."), EngineDone()])
+    assert words(await answer(of(first, second))) == "Hello."
+    assert len(first.asked) == 1
+
+
+async def test_who_asks_for_a_longer_wait_than_a_caller_bears_is_not_waited_for():
+    first, second = Failing([EngineOverloaded("busy", 30.0)]), Failing([TextDelta("Hello."), EngineDone()])
+    assert words(await answer(of(first, second))) == "Hello."
+    assert len(first.asked) == 1
+
+
+async def test_the_wait_that_was_asked_for_is_kept():
+    asked: list[float | None] = []
+
+    class Noting(RetryPolicy):
+        def wait_s(self, attempt: int, retry_after_s: float | None, chance: float) -> float | None:
+            asked.append(retry_after_s)
+            return 0.0
+
+    engine = Failing([EngineOverloaded("busy", 0.75)], [TextDelta("Hello."), EngineDone()])
+    assert words(await answer(of(engine, patience=Patience(retries=Noting())))) == "Hello."
+    assert asked == [0.75]
+
+
+async def test_an_engine_that_was_left_is_closed_and_asked_again_when_the_other_fails():
+    first = Failing([EngineRefused("no")], [TextDelta("Back."), EngineDone()])
+    second = Failing([TextDelta("Hello."), EngineDone()], [EngineRefused("no")])
+    engine = ResilientEngine(
+        [
+            Standby("one", lambda: first, Breaker(threshold=9, open_s=0.0)),
+            Standby("two", lambda: second, Breaker()),
+        ],
+        AT_ONCE,
+    )
+    await engine.open(EngineSettings())
+    heard: list[ResponseEvent] = []
+    await collect(engine, heard)
+    await asyncio.sleep(0)
+    assert first.is_closed
+    await collect(engine, heard)
+    assert words(heard) == "Hello.Back."
+    await engine.aclose()
+
+
+async def test_no_engine_is_asked_twice_when_all_fail():
+    first, second = Failing([EngineRefused("no")]), Failing([EngineRefused("no")])
+    engine = of(first, second)
+    await engine.open(EngineSettings())
+    with pytest.raises(EngineRefused):
+        await collect(engine, [])
+    assert (len(first.asked), len(second.asked)) == (1, 1)
+    await engine.aclose()
+
+
+class Listening(ScriptedEngine):
+    """Detects turns, and says what it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: asyncio.Queue[EngineNotice] = asyncio.Queue()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(detects_turns=True)
+
+    async def notices(self) -> AsyncGenerator[EngineNotice, None]:
+        while True:
+            yield await self.said.get()
+
+    def listen(self, frame: AudioFrame) -> None: ...
+
+    def restart_listening(self) -> None: ...
+
+    def cut(self, item: Item) -> None: ...
+
+    def approve(self, call_id: str, *, approve: bool, reason: str | None) -> None: ...
+
+
+@pytest.mark.parametrize("errors", [[EngineRefused("no key")], [EngineUnavailable("gone"), EngineUnavailable("gone")]])
+async def test_who_hears_the_caller_no_more_is_replaced_though_nobody_asks(errors):
+    deaf, spare = Listening(), ScriptedEngine()
+    engine = of(deaf, spare)
+    await engine.open(EngineSettings())
+    for error in errors:
+        deaf.said.put_nowait(EngineLost(error))
+    async with asyncio.timeout(5):
+        assert await anext(engine.notices()) == EngineReplaced(spare.capabilities)
+    await engine.aclose()
+
+
+async def test_who_hears_the_caller_again_stays():
+    deaf = Listening()
+    engine = of(deaf, ScriptedEngine())
+    await engine.open(EngineSettings())
+    turn = TurnStarted(0, "item_a")
+    for notice in (EngineLost(EngineUnavailable("gone")), turn, EngineLost(EngineUnavailable("gone")), turn):
+        deaf.said.put_nowait(notice)
+    notices = engine.notices()
+    assert [await anext(notices), await anext(notices)] == [turn, turn]
+    await notices.aclose()
+    await engine.aclose()
+
+
+async def test_an_approval_that_nobody_waits_for_any_more_ends_its_call():
+    engine = of(ScriptedEngine())
+    await engine.open(EngineSettings())
+    engine.approve("mcp_1", approve=True, reason=None)
+    notice = await anext(engine.notices())
+    assert isinstance(notice, HostedCall)
+    assert notice.result is not None
+    assert notice.result.failed
     await engine.aclose()

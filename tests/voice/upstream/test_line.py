@@ -155,6 +155,15 @@ async def test_cancelling_waits_for_the_end_before_the_next_is_asked(sent):
     await waiting
 
 
+async def test_an_upstream_that_does_not_stop_is_left(sent):
+    answering = sent.line.ask(ASK)
+    sent.created()
+    sent.line.leave(ASK, answering)
+    with pytest.raises(EngineUnavailable, match="does not end"):
+        await sent.line.make_room(ASK, 0.0)
+    assert not sent.line.is_usable
+
+
 async def test_an_answer_that_was_broken_off_costs_what_it_cost(sent):
     counted: list[Any] = []
     sent.line.on_usage = counted.append
