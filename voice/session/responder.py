@@ -7,7 +7,7 @@ cannot start yet: the caller holds the floor, or a response still runs.
                                       └─ turn ends ──► adopted: its events so far are replayed, in order
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from voice.engines.port import AudioDelta, HostedCall, ResponseEvent, ResponseRequest
 from voice.errors import ContextTooLong, ContractError, EngineError, EngineProtocolError
@@ -18,21 +18,14 @@ from voice.session.items import AnyItem, ApprovalResponse, Item, Message
 from voice.session.mcp import Approvals
 from voice.session.output import CallOutput
 from voice.session.playout import PlayoutLedger
+from voice.session.requests import fit, make_request
 from voice.session.response import CancelReason, Response, ResponseShape
 from voice.session.settings import response_shape
-from voice.session.truncation import fitted
+from voice.session.speculation import Guess, Speculation
 from voice.tooling import ToolResult
 
 MAX_TOOL_ROUNDS = 8
 """Responses in a row that only answer the service's own tools; past it the agent waits for the caller."""
-
-
-@dataclass(slots=True)
-class _Speculation:
-    request: ResponseRequest
-    revision: int
-    """Of the conversation when it began."""
-    events: list[ResponseEvent] = field(default_factory=list)
 
 
 class Responder:
@@ -43,7 +36,7 @@ class Responder:
         self._ledger = ledger
         self._responses: dict[str, Response] = {}
         self._active: Response | None = None
-        self._speculation: _Speculation | None = None
+        self._speculation = Speculation(core)
         self._detached: dict[str, tuple[CallOutput, bool]] = {}
         """Tools that outlive their response, and whether their result is to be spoken about."""
         self._approvals = Approvals(core.out, core.conversation)
@@ -65,17 +58,16 @@ class Responder:
 
     def greet(self, words: str) -> None:
         """Speak first."""
-        self._start(self._request((), say=words), response_shape(self._core.config))
+        self._start(make_request(self._core, (), say=words), response_shape(self._core.config))
 
     def answer_turn(self) -> None:
         """The caller's turn is in the conversation: answer it, by the speculation where that still holds."""
         self._rounds = 0
-        speculation, self._speculation = self._speculation, None
-        if self._active is None and speculation is not None and self._holds(speculation):
-            self._adopt(speculation)
+        guess = self._speculation.take() if self._active is None else None
+        if guess is not None:
+            self._adopt(guess)
             return
-        if speculation is not None:
-            self._core.out.add(CancelResponse(speculation.request.response_id))
+        self._speculation.drop()
         self._is_due = True
         self.go_on()
 
@@ -97,44 +89,31 @@ class Responder:
         if in_conversation:
             self._rounds = 0
             self.drop_speculation()
-        request = self._request(items, params=params, in_conversation=in_conversation)
+        request = make_request(self._core, items, params=params, in_conversation=in_conversation)
         self._start(request, response_shape(self._core.config, params))
 
     def go_on(self) -> None:
         """Start the answer that is due, if nobody speaks."""
         if self._is_due and self._active is None and not self.floor_is_taken:
-            self._start(self._request(), response_shape(self._core.config))
+            self._start(make_request(self._core), response_shape(self._core.config))
 
     # --- Speculating ----------------------------------------------------------------------------------------------
 
     def speculate(self, turn: Message) -> None:
         """The caller has just fallen silent: begin to think about what was said so far."""
-        self.drop_speculation()
-        if self._active is not None or not self._core.capabilities.speculates:
-            return
-        try:
-            request = self._fit(self._request((*self._core.conversation.items, turn), speculative=True))
-        except ContextTooLong:
-            return  # the turn's end says so, if it comes
-        self._speculation = _Speculation(request, self._core.conversation.revision)
-        self._core.out.add(StartResponse(request))
+        self._speculation.drop()
+        if self._active is None and self._core.capabilities.speculates:
+            self._speculation.begin(turn)
 
     def drop_speculation(self) -> None:
         """The caller goes on, or the context changed: nothing of it happened."""
-        if self._speculation is not None:
-            self._core.out.add(CancelResponse(self._speculation.request.response_id))
-            self._speculation = None
+        self._speculation.drop()
 
-    def _holds(self, speculation: _Speculation) -> bool:
-        """True when nothing but the turn itself was added, and the settings are the same."""
-        settings = self._core.engine_settings()
-        return speculation.revision + 1 == self._core.conversation.revision and speculation.request.settings == settings
-
-    def _adopt(self, speculation: _Speculation) -> None:
-        request = replace(speculation.request, items=self._core.conversation.items, speculative=False)
+    def _adopt(self, guess: Guess) -> None:
+        request = replace(guess.request, items=self._core.conversation.items, speculative=False)
         shape = response_shape(self._core.config)
         try:
-            request = self._fit(request)
+            request = fit(self._core, request)
         except ContextTooLong as error:
             # The turn grew until its end, or truncation was forbidden after the guess.
             self._core.out.add(CancelResponse(request.response_id))
@@ -142,15 +121,14 @@ class Responder:
             self.receive_engine_failure(request.response_id, error)
             return
         self._open(request, shape)
-        for event in speculation.events:
+        for event in guess.events:
             self.receive_engine_event(request.response_id, event)
 
     # --- What the engine and the tools give back --------------------------------------------------------------------
 
     def receive_engine_event(self, response_id: str, event: ResponseEvent) -> None:
         """Take an event; one of a response that is over is dropped (design §4)."""
-        if self._speculation is not None and self._speculation.request.response_id == response_id:
-            self._speculation.events.append(event)
+        if self._speculation.receive(response_id, event):
             return
         response = self._responses.get(response_id)
         if response is None or not response.is_generating:
@@ -169,8 +147,7 @@ class Responder:
 
     def receive_engine_failure(self, response_id: str, error: EngineError) -> None:
         """The engine gave up on a response. A failed speculation is forgotten: the turn's end asks again."""
-        if self._speculation is not None and self._speculation.request.response_id == response_id:
-            self._speculation = None
+        self._speculation.receive_failure(response_id)
         response = self._responses.get(response_id)
         if response is not None and response.is_generating:
             self._detach(response.fail(error), speak=True)
@@ -258,34 +235,9 @@ class Responder:
 
     # --- Inside ---------------------------------------------------------------------------------------------------
 
-    def _request(
-        self,
-        items: tuple[Item, ...] | None = None,
-        *,
-        params: ResponseParams | None = None,
-        in_conversation: bool = True,
-        speculative: bool = False,
-        say: str | None = None,
-    ) -> ResponseRequest:
-        return ResponseRequest(
-            response_id=self._core.out.ids.mint("resp"),
-            items=self._core.conversation.items if items is None else items,
-            settings=self._core.engine_settings(params),
-            in_conversation=in_conversation,
-            speculative=speculative,
-            say=say,
-        )
-
-    def _fit(self, request: ResponseRequest) -> ResponseRequest:
-        """Return the request with the items that fit (contract 3.7). Raises: ContextTooLong."""
-        items = fitted(
-            request.items, request.settings, self._core.config.truncation, self._core.capabilities.context_tokens
-        )
-        return request if items is request.items else replace(request, items=items)
-
     def _start(self, request: ResponseRequest, shape: ResponseShape) -> None:
         try:
-            request = self._fit(request)
+            request = fit(self._core, request)
         except ContextTooLong as error:
             self._open(request, shape)
             self.receive_engine_failure(request.response_id, error)

@@ -21,17 +21,16 @@ from voice.audio.endpointing import (
     SpeechStopped,
 )
 from voice.audio.frames import CORE_RATE_HZ, AudioFrame
-from voice.engines.port import TranscriptionRequest
 from voice.errors import ContractError
 from voice.protocol import server_events as wire_events
-from voice.protocol.session_fields import LOGPROBS, SemanticVad, ServerVad
+from voice.protocol.session_fields import SemanticVad, ServerVad
 from voice.session.core import Core
-from voice.session.effects import DetectVoice, DropAudio, HearAudio, JudgeTurn, ResetVoice, StartTranscription
+from voice.session.effects import DetectVoice, DropAudio, HearAudio, JudgeTurn, ResetVoice
 from voice.session.input_buffer import MINIMUM_COMMIT_MS, InputBuffer, to_ms, to_samples
 from voice.session.items import AudioPart, Message, pcm_duration_ms
 from voice.session.pauses import CONTEXT_MS, LONGEST_WAIT_MS, PREFIX_MS, THRESHOLD, Pause
 from voice.session.responder import Responder
-from voice.session.wire import item_to_wire
+from voice.session.turn_items import TurnItems
 
 _KEPT_BEFORE_SPEECH_MS = 1_000
 """Silence kept behind the last verdict, beside the prefix: onsets are confirmed one to three windows late."""
@@ -53,6 +52,7 @@ class Turn:
     def __init__(self, core: Core, responder: Responder) -> None:
         self._core = core
         self._responder = responder
+        self._items = TurnItems(core)
         self._buffer = InputBuffer(core.traits.input_capacity_s)
         self._endpointing: Endpointing | None = None
         self._utterance: _Utterance | None = None
@@ -176,7 +176,7 @@ class Turn:
             )
         )
         # Nothing is cut from the buffer: a word that begins just now keeps its first sound.
-        self._add(Message(item_id, "user", (AudioPart(duration_ms=to_ms(end - start), is_silence=True),)))
+        self._items.add(Message(item_id, "user", (AudioPart(duration_ms=to_ms(end - start), is_silence=True),)))
         if detection.create_response:
             self._responder.answer_turn()
 
@@ -266,47 +266,8 @@ class Turn:
         self._buffer.drop_until(end)
         self._answered_until = end
         self._core.idle.disarm()
-        self._add(item)
-        self._transcribe(item)
-
-    def _add(self, item: Message) -> None:
-        """Commit: the item is part of the conversation (contract 4.6)."""
-        out, previous_id = self._core.out, self._core.conversation.add(item)
-        out.send(
-            wire_events.InputAudioBufferCommitted(
-                event_id=out.event_id(), previous_item_id=previous_id, item_id=item.id
-            )
-        )
-        wire_item = item_to_wire(item)
-        out.send(
-            wire_events.ConversationItemAdded(event_id=out.event_id(), previous_item_id=previous_id, item=wire_item)
-        )
-        out.send(
-            wire_events.ConversationItemDone(event_id=out.event_id(), previous_item_id=previous_id, item=wire_item)
-        )
-
-    def _transcribe(self, item: Message) -> None:
-        """Ask for the words, for a client that wants them or for an engine that reads rather than hears."""
-        wanted, capabilities = self._core.config.audio.input.transcription, self._core.capabilities
-        part = item.parts[0]
-        if not capabilities.transcribes or (wanted is None and capabilities.hears_audio):
-            return
-        if isinstance(part, AudioPart):
-            self._core.out.add(StartTranscription(self._request(item.id, part.pcm)))
-
-    def _request(self, item_id: str, pcm: bytes) -> TranscriptionRequest:
-        config = self._core.config
-        wanted = config.audio.input.transcription
-        if wanted is None:
-            return TranscriptionRequest(item_id, pcm)
-        return TranscriptionRequest(
-            item_id,
-            pcm,
-            wanted.language,
-            wanted.prompt,
-            model=wanted.model,
-            wants_logprobs=LOGPROBS in (config.include or ()),
-        )
+        self._items.add(item)
+        self._items.transcribe(item)
 
     def _restart(self, at_sample: int) -> None:
         self._utterance = None

@@ -1,0 +1,35 @@
+"""What an engine is asked: a request for a response, cut to the context that it takes."""
+
+from dataclasses import replace
+
+from voice.engines.port import ResponseRequest
+from voice.protocol.response_params import ResponseParams
+from voice.session.core import Core
+from voice.session.items import Item
+from voice.session.truncation import fitted
+
+
+def make_request(
+    core: Core,
+    items: tuple[Item, ...] | None = None,
+    *,
+    params: ResponseParams | None = None,
+    in_conversation: bool = True,
+    speculative: bool = False,
+    say: str | None = None,
+) -> ResponseRequest:
+    """Return a request with an id of its own. `items` is its context, None for the conversation's."""
+    return ResponseRequest(
+        response_id=core.out.ids.mint("resp"),
+        items=core.conversation.items if items is None else items,
+        settings=core.engine_settings(params),
+        in_conversation=in_conversation,
+        speculative=speculative,
+        say=say,
+    )
+
+
+def fit(core: Core, request: ResponseRequest) -> ResponseRequest:
+    """Return the request with the items that fit (contract 3.7). Raises: ContextTooLong."""
+    items = fitted(request.items, request.settings, core.config.truncation, core.capabilities.context_tokens)
+    return request if items is request.items else replace(request, items=items)
