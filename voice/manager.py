@@ -21,6 +21,7 @@ from voice.protocol import server_events as wire_events
 from voice.protocol.client_events import ClientEvent
 from voice.protocol.session_config import SessionConfig, SessionUpdateBody
 from voice.protocol.translation import TRANSLATION_MODEL, TranslationConfig, TranslationOpening, translated_anew
+from voice.room import Room
 from voice.runner import Runner
 from voice.session.configuration import reconfigured
 from voice.session.core import SessionTraits
@@ -229,11 +230,22 @@ class SessionManager:
         self._is_empty.clear()
         self._metrics.sessions.set(len(self._places))
 
+    def room(self, key_id: str | None) -> Room:
+        """Return how many sessions more that key may have now: of its own limit or of all, whichever ends first."""
+        limits = self._limits
+        room = Room.of(limits.max_sessions, len(self._places))
+        if limits.max_sessions_per_key is not None and key_id is not None:
+            room = room.or_tighter(Room.of(limits.max_sessions_per_key, self._held_by(key_id)))
+        return Room(room.limit, 0) if self._is_draining else room
+
+    def _held_by(self, key_id: str) -> int:
+        return sum(place.key_id == key_id for place in self._places)
+
     def _check_key(self, key_id: str | None) -> None:
         allowed = self._limits.max_sessions_per_key
         if allowed is None or key_id is None:
             return
-        if sum(place.key_id == key_id for place in self._places) >= allowed:
+        if self._held_by(key_id) >= allowed:
             raise KeyLimitReached(f"This key holds all {allowed} sessions that it may.", retry_after_s=5.0)
 
     async def drain(self, timeout_s: float) -> None:

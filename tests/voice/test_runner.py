@@ -30,6 +30,7 @@ from voice.metrics import Metrics
 from voice.protocol import server_events as wire_events
 from voice.protocol.codec import decode_client_event
 from voice.protocol.session_config import SessionUpdateBody
+from voice.room import Room
 from voice.tooling import ServiceTools, ToolContext, ToolResult, ToolSpec
 
 CREATE = '{"type":"response.create"}'
@@ -402,6 +403,20 @@ async def test_a_key_holds_no_more_sessions_than_it_may() -> None:
     manager.admit(agent, key_id="ops").release()
     first.release()
     manager.admit(agent, key_id="kiosk").release()
+
+
+async def test_the_room_of_a_key_is_what_ends_first() -> None:
+    manager = make_manager(FakeEngine(nothing_to_say), max_sessions=3, max_sessions_per_key=2)
+    agent = manager.resolve(None)
+    assert (manager.room("kiosk"), manager.room(None)) == (Room(2, 2), Room(3, 3))
+    places = [manager.admit(agent, key_id="kiosk"), manager.admit(agent, key_id="ops")]
+    assert (manager.room("kiosk"), manager.room(None)) == (Room(2, 1), Room(3, 1))
+    places.append(manager.admit(agent, key_id="kiosk"))
+    assert (manager.room("kiosk"), manager.room("ops")) == (Room(2, 0), Room(3, 0))
+    for place in places:
+        place.release()
+    await manager.drain(0.0)
+    assert manager.room("kiosk") == Room(2, 0)
 
 
 async def test_a_session_begins_with_the_configuration_that_opened_it() -> None:

@@ -39,6 +39,7 @@ from transports.http.console.routes import CONSOLE_KEY_ID, Console
 from transports.http.cors import add_cors_headers, preflight
 from transports.http.metrics import TrafficCollector, exposition
 from transports.http.middleware import add_headers, guard
+from transports.http.rate_limits import add_rate_limits, limit_by
 from transports.http.realtime import Realtime
 from transports.http.sessions import Sessions, TranslationSessions
 from transports.http.translations import Translations
@@ -94,6 +95,7 @@ def build_app(
     control = _Control(sessions, keys, secrets, webrtc)
     app = web.Application(middlewares=[guard(loopback_only=not keys.required)])
     app.on_response_prepare.append(add_headers)
+    app.on_response_prepare.append(add_rate_limits)
     app.on_response_prepare.append(add_cors_headers)
     app.on_shutdown.append(realtime.close_all)
     app.add_routes(
@@ -173,6 +175,7 @@ class _Control:
     async def mint_secret(self, request: web.Request) -> web.Response:
         """Make a client secret (contract 1.2)."""
         key_id = authenticate(request, self._keys)
+        limit_by(request, lambda: self._sessions.room(key_id))
         body = await request.read()
         asked = decode_secret_request(body, SecretRequest)
         agent = self._sessions.resolve(asked.session.model)

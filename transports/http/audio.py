@@ -16,6 +16,7 @@ from aiohttp import BodyPartReader, hdrs, web
 from transports.http.auth import KeyRing, authenticate
 from transports.http.errors import ApiError
 from transports.http.event_stream import EventStream
+from transports.http.rate_limits import limit_by
 from voice.audio.files import CONTENT_TYPES, Encoder, UnreadableAudio, decode
 from voice.audio.frames import CORE_RATE_HZ, SAMPLE_BYTES
 from voice.rest.audio import (
@@ -46,6 +47,7 @@ class Audio:
     async def transcribe(self, request: web.Request) -> web.StreamResponse:
         """Write a recording down."""
         authenticate(request, self._keys)
+        limit_by(request, self._requests.room)
         fields, content = await _read_form(request)
         form = parse(TranscriptionForm, fields)
         form.check()
@@ -84,6 +86,7 @@ class Audio:
     async def speak(self, request: web.Request) -> web.StreamResponse:
         """Speak a text; the answer begins with the first sound."""
         authenticate(request, self._keys)
+        limit_by(request, self._requests.room)
         asked = parse_json(SpeechRequest, await request.read())
         voice = asked.voice_among(self._requests.voices)
         self._requests.resolve(asked.model)

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from transports.http.auth import KeyRing, authenticate, offered_protocols
 from transports.http.client_secrets import ClientSecrets
+from transports.http.rate_limits import limit_by
 from transports.http.sessions import Sessions
 from voice.errors import ContractError
 from voice.protocol.beta import param_to_beta, session_to_beta, session_to_ga
@@ -49,6 +50,7 @@ class BetaSessions:
 
     async def _mint(self, request: web.Request, kind: str) -> web.Response:
         key_id = authenticate(request, self.keys)
+        limit_by(request, lambda: self.sessions.room(key_id))
         body = await request.read()
         asked = _read(body, kind)
         agent = self.sessions.resolve(asked.model)

@@ -13,6 +13,7 @@ from aiohttp import web
 from transports.http.auth import KeyRing, authenticate
 from transports.http.body import read_body
 from transports.http.event_stream import EventStream
+from transports.http.rate_limits import limit_by
 from voice.audio.files import decode
 from voice.engines.port import ResponseEvent, ResponseRequest
 from voice.errors import EngineError
@@ -38,6 +39,7 @@ class Chat:
     async def complete(self, request: web.Request) -> web.StreamResponse:
         """Answer a chat."""
         authenticate(request, self._keys)
+        limit_by(request, self._requests.room)
         asked = await _in_thread(ChatRequest.from_json, await read_body(request, MAX_BODY_BYTES))
         self._requests.resolve(asked.model)
         to_engine = await _in_thread(asked.response_request, decode)
@@ -53,6 +55,7 @@ class Chat:
     async def respond(self, request: web.Request) -> web.StreamResponse:
         """Make a response."""
         authenticate(request, self._keys)
+        limit_by(request, self._requests.room)
         asked = await _in_thread(ResponsesRequest.from_json, await read_body(request, MAX_BODY_BYTES))
         self._requests.resolve(asked.model)
         to_engine = asked.response_request(decode)

@@ -6,11 +6,13 @@ other machines are refused before this (`origin.py`).
 
 from aiohttp import hdrs, web
 
+from transports.http.rate_limits import LIMIT, REMAINING, RESET
+
 _ALLOWED_HEADERS = (
     "Authorization, Content-Type, X-OpenAI-Agents-SDK, OpenAI-Safety-Identifier, OpenAI-Organization, OpenAI-Project, "
     "OpenAI-Beta, X-Client-Request-Id"
 )
-_EXPOSED_HEADERS = "Location, Link, x-request-id"
+_EXPOSED_HEADERS = f"Location, Link, x-request-id, {LIMIT}, {REMAINING}, {RESET}"
 _PATHS = ("/v1/realtime", "/v1/realtime/calls")
 _DAY_S = "86400"
 

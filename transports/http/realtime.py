@@ -17,6 +17,7 @@ from transports.http.client_secrets import ClientSecrets
 from transports.http.errors import ApiError
 from transports.http.handshake import chosen_protocol, require_upgrade
 from transports.http.middleware import CALL_ID, REQUEST_ID, client_request_id
+from transports.http.rate_limits import limit_by
 from transports.http.sessions import Place, Sessions
 from transports.outbox import Traffic
 from transports.shared import SharedTransport
@@ -61,6 +62,7 @@ class Realtime:
         dialect = BETA if is_beta(request) or caller.speaks_beta else GA
         if dialect is BETA and not self.translates_beta:
             return await self._refuse_beta(request)
+        limit_by(request, lambda: self.sessions.room(caller.key_id))
         opening = _opening(request, caller)
         # What the secret names goes before the query: who holds it was given this one, not any.
         model = (opening.model if opening is not None else None) or request.query.get("model") or None

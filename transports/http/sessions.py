@@ -8,6 +8,7 @@ from voice.agent import Agent
 from voice.protocol.client_events import ClientEvent
 from voice.protocol.session_config import SessionUpdateBody
 from voice.protocol.translation import TranslationOpening
+from voice.room import Room
 from voice.tooling import PhoneCall
 from voice.translation_runner import TranslationTransport
 
@@ -66,6 +67,10 @@ class Sessions(Protocol):
         """
         ...
 
+    def room(self, key_id: str | None) -> Room:
+        """Return how many sessions more that key may have now; None is everyone where no key is required."""
+        ...
+
     def admit(self, agent: Agent, *, key_id: str | None, opening: SessionUpdateBody | None = None) -> Place:
         """Take a place for a session with `agent`, configured by `opening` from its first event on.
 
@@ -96,6 +101,10 @@ class TranslationSessions(Protocol):
 
     def preview_translation(self, agent: Agent, opening: TranslationOpening) -> dict[str, Any]:
         """Return the `session` that one with `agent` would begin with. Raises: ContractError."""
+        ...
+
+    def room(self, key_id: str | None) -> Room:
+        """As `Sessions.room`: of the same places."""
         ...
 
     def admit_translation(

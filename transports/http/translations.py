@@ -17,6 +17,7 @@ from transports.http.client_secrets import ClientSecrets
 from transports.http.errors import ApiError
 from transports.http.handshake import chosen_protocol, require_upgrade
 from transports.http.middleware import client_request_id, request_id
+from transports.http.rate_limits import limit_by
 from transports.http.sessions import TranslationPlace, TranslationSessions
 from transports.outbox import Traffic
 from transports.websocket import WebSocketLimits, WebSocketTransport
@@ -63,6 +64,7 @@ class Translations:
         """Check, take a place, upgrade, and hold the session until it ends."""
         caller = identify_caller(request, self.keys, self.secrets)
         require_upgrade(request)
+        limit_by(request, lambda: self.sessions.room(caller.key_id))
         opening = _opening(request, caller)
         agent = self.sessions.resolve_translator(opening.model)
         place = self.sessions.admit_translation(agent, opening, key_id=caller.key_id)
@@ -92,6 +94,7 @@ class Translations:
     async def mint_secret(self, request: web.Request) -> web.Response:
         """Make a client secret (contract 1.6)."""
         key_id = authenticate(request, self.keys)
+        limit_by(request, lambda: self.sessions.room(key_id))
         body = await request.read()
         asked = decode_secret_request(body, TranslationSecretRequest)
         agent = self.sessions.resolve_translator(asked.session.model)

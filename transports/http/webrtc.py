@@ -18,6 +18,7 @@ from transports.http.calls import Call, Calls, call_not_found
 from transports.http.client_secrets import ClientSecrets
 from transports.http.errors import ApiError
 from transports.http.middleware import client_request_id, request_id
+from transports.http.rate_limits import limit_by
 from transports.http.sessions import Place, Sessions
 from transports.rtp.quality import MediaTraffic
 from transports.rtp.ticker import Ticker
@@ -87,6 +88,7 @@ class WebRtcCalls:
     async def create(self, request: web.Request) -> web.Response:
         """Answer an offer."""
         caller = identify_caller(request, self.keys, self.secrets)
+        limit_by(request, lambda: self.sessions.room(caller.key_id))
         sdp, opening = await _read_body(request)
         offer = _read_offer(sdp)
         opening = combine(caller.opening, opening)

@@ -27,6 +27,7 @@ from voice.engines.port import (
 from voice.errors import CapacityError, EngineUnavailable
 from voice.ids import Ids
 from voice.manager import AgentRuntime
+from voice.room import Room
 
 MAX_REQUESTS: Final = 8
 """At a time; one more waits up to `WAIT_S` and is then refused."""
@@ -63,12 +64,18 @@ class SingleRequests:
         self._open_detector = open_detector
         self._names = dict(names or {})
         self.voices = tuple(voices)
-        self._room = asyncio.Semaphore(max_requests)
+        self._max_requests = max_requests
+        self._taken = 0
+        self._places = asyncio.Semaphore(max_requests)
 
     @property
     def names(self) -> list[str]:
         """The model names beside those of the sessions."""
         return list(self._names)
+
+    def room(self) -> Room:
+        """Return how many more would be answered now, without a wait."""
+        return Room.of(self._max_requests, self._taken)
 
     def resolve(self, model: str | None) -> Agent:
         """Return who answers. Raises: ContractError `model_not_found`."""
@@ -116,9 +123,10 @@ class SingleRequests:
             raise EngineUnavailable(problem)
         try:
             async with asyncio.timeout(WAIT_S):
-                await self._room.acquire()
+                await self._places.acquire()
         except TimeoutError:
             raise CapacityError("Too many requests are being answered; try again in a moment.", 2.0) from None
+        self._taken += 1
         try:
             ids = Ids()
             engine = runtime.make_engine(f"req_{ids.stem}")
@@ -128,7 +136,8 @@ class SingleRequests:
             finally:
                 await engine.aclose()
         finally:
-            self._room.release()
+            self._taken -= 1
+            self._places.release()
 
     def _find(self, model: str | None) -> AgentRuntime:
         return self._runtime(self._names.get(model, model) if model is not None else None)

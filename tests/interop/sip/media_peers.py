@@ -23,6 +23,7 @@ from voice.agent import Agent
 from voice.audio.files import decode
 from voice.audio.frames import AudioFrame
 from voice.protocol.server_events import SessionCreated
+from voice.room import Room
 from voice.session.effects import PlayAudio
 from voice.tooling import PhoneCall
 
@@ -95,6 +96,10 @@ class EchoSessions:
 
     def preview(self, agent: Agent, opening: Any) -> dict[str, Any]:
         return {}
+
+    def room(self, key_id: str | None) -> Room:
+        """As many as come."""
+        return Room(limit=1_000_000, remaining=1_000_000)
 
     def admit(self, agent: Agent, *, key_id: str | None, opening: Any = None) -> EchoPlace:
         place = EchoPlace(self._speaks, self._says)

@@ -20,6 +20,7 @@ from voice.errors import ContractError
 from voice.protocol.client_events import ClientEvent, InvalidEvent
 from voice.protocol.server_events import ErrorBody, ErrorEvent, InputAudioBufferCleared
 from voice.protocol.session_config import SessionConfig, SessionUpdateBody, merge
+from voice.room import Room
 from voice.tooling import PhoneCall
 
 
@@ -100,6 +101,9 @@ class FakeSessions:
     def preview(self, agent: Agent, opening: SessionUpdateBody) -> dict[str, Any]:
         config = SessionConfig(id="sess_0", model=agent.name, expires_at=0)
         return merge(config, opening, voice_is_fixed=False).to_wire()
+
+    def room(self, key_id: str | None) -> Room:
+        return Room.of(5, self.active)
 
     def admit(self, agent: Agent, *, key_id: str | None, opening: SessionUpdateBody | None = None) -> FakePlace:
         if self.refusal is not None:

@@ -17,6 +17,7 @@ from voice.errors import CapacityError, ContractError, EngineError, EngineUnavai
 from voice.manager import AgentRuntime
 from voice.rest import service
 from voice.rest.service import SingleRequests
+from voice.room import Room
 from voice.tooling import ServiceTools
 
 REQUEST = ResponseRequest("resp_1", (), EngineSettings(output_modality="text"), in_conversation=False)
@@ -106,10 +107,12 @@ async def test_one_request_too_many_waits_and_is_then_refused(monkeypatch: pytes
     desk = Desk(max_requests=1)
     async with aclosing(desk.requests.respond(None, REQUEST)) as first:
         await anext(first)
+        assert desk.requests.room() == Room(limit=1, remaining=0)
         with pytest.raises(CapacityError):
             await anext(desk.requests.respond(None, REQUEST))
     async with aclosing(desk.requests.respond(None, REQUEST)) as second:
         assert [event async for event in second][-1] == EngineDone()
+    assert desk.requests.room() == Room(limit=1, remaining=1)
 
 
 @pytest.mark.parametrize(
