@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from voice.audio.frames import CORE_RATE_HZ, SAMPLE_BYTES, AudioFrame
-from voice.audio.g711 import alaw_to_pcm, ulaw_to_pcm
 from voice.engines.port import (
     EngineNotice,
     EngineReplaced,
@@ -26,11 +25,11 @@ from voice.protocol import client_events as client
 from voice.protocol import server_events as wire_events
 from voice.protocol.response_params import ResponseParams
 from voice.protocol.session_config import SessionConfig, checked_voice
-from voice.session.conditioning import InputConditioner
+from voice.session.audio_requests import AudioRequests
 from voice.session.configuration import reconfigured
 from voice.session.conversation import Conversation
 from voice.session.core import Core, SessionTraits
-from voice.session.effects import CloseSession, ConfigureEngine, Effect, FlushAudio
+from voice.session.effects import CloseSession, ConfigureEngine, Effect
 from voice.session.item_requests import ItemRequests
 from voice.session.mcp import check_servers
 from voice.session.outbox import Outbox
@@ -44,8 +43,6 @@ from voice.tooling import RemoteListing, ToolResult
 GOING_AWAY = 1001
 """WebSocket close code at the end of the session's time (contract 2.5)."""
 
-_TELEPHONE_RATE_HZ = 8_000
-
 
 class Session:
     """The machine. Every public `receive_…`, `start` and `handle_timer` returns the effects of that one input."""
@@ -58,16 +55,15 @@ class Session:
         self._ledger = PlayoutLedger(self._core)
         self._responder = Responder(self._core, self._ledger)
         self._turn = Turn(self._core, self._responder)
+        self._audio = AudioRequests(self._core, self._turn, self._responder, self._ledger)
         self._items = ItemRequests(self._core, self._responder)
-        self._conditioner = InputConditioner()
-        self._conditioner.configure(config.audio.input.noise_reduction)
         self._transcripts = Transcripts(self._core)
         self._ends_at_s: float | None = None
         self._handlers: dict[type[client.ClientEvent], Callable[[Any], None]] = {
-            client.InputAudioBufferAppend: self._append,
-            client.InputAudioBufferCommit: lambda _: self._commit(),
-            client.InputAudioBufferClear: lambda _: self._clear(),
-            client.OutputAudioBufferClear: lambda _: self._clear_output(),
+            client.InputAudioBufferAppend: self._audio.append,
+            client.InputAudioBufferCommit: lambda _: self._audio.commit(),
+            client.InputAudioBufferClear: lambda _: self._audio.clear(),
+            client.OutputAudioBufferClear: lambda _: self._audio.clear_output(),
             client.SessionUpdate: self._update,
             client.ResponseCreate: lambda event: self._create_response(event.response),
             client.ResponseCancel: lambda event: self._responder.cancel(event.response_id),
@@ -145,7 +141,7 @@ class Session:
 
     def receive_audio(self, frame: AudioFrame) -> list[Effect]:
         """The caller's audio from a transport that carries it apart from events, at 8, 16, 24 or 48 kHz."""
-        self._take_audio(frame.pcm, frame.rate_hz)
+        self._audio.receive(frame.pcm, frame.rate_hz)
         return self._core.out.take()
 
     def receive_client_event(self, event: client.ClientEvent) -> list[Effect]:
@@ -231,35 +227,6 @@ class Session:
             raise ContractError(event.message, code=event.code, param=event.param, type=event.type)
         self._handlers[type(event)](event)
 
-    def _append(self, event: client.InputAudioBufferAppend) -> None:
-        match self._core.config.audio.input.format.type:
-            case "audio/pcmu":
-                self._take_audio(ulaw_to_pcm(event.audio), _TELEPHONE_RATE_HZ)
-            case "audio/pcma":
-                self._take_audio(alaw_to_pcm(event.audio), _TELEPHONE_RATE_HZ)
-            case _ if len(event.audio) % SAMPLE_BYTES:
-                raise ContractError(
-                    f"Invalid 'audio': {len(event.audio)} bytes are not a whole number of 16-bit samples.",
-                    param="audio",
-                )
-            case _:
-                self._take_audio(event.audio, CORE_RATE_HZ)
-
-    def _commit(self) -> None:
-        self._hear(self._conditioner.settle())
-        self._turn.commit()
-
-    def _clear(self) -> None:
-        self._hear(self._conditioner.settle())
-        self._turn.clear()
-
-    def _take_audio(self, pcm: bytes, rate_hz: int) -> None:
-        self._hear(self._conditioner.process(pcm, rate_hz))
-
-    def _hear(self, pcm_24k: bytes) -> None:
-        if pcm_24k:
-            self._turn.receive_audio(pcm_24k)
-
     def _update(self, event: client.SessionUpdate) -> None:
         config = reconfigured(
             self._core.config,
@@ -270,7 +237,7 @@ class Session:
             is_responding=self._responder.active is not None,
         )
         self._core.config = config
-        self._hear(self._conditioner.configure(config.audio.input.noise_reduction))
+        self._audio.reconfigure()
         self._turn.reconfigure()
         out = self._core.out
         out.send(wire_events.SessionUpdated(event_id=out.event_id(), session=config.to_wire()))
@@ -294,20 +261,6 @@ class Session:
         if params is not None and "tools" in params.model_fields_set:
             # Only what is known when a response starts is of use to it (contract 4.11): this is for those after it.
             self._core.imports.begin(params.tools, keep=self._core.config.tools)
-
-    def _clear_output(self) -> None:
-        """Contract 4.7: the client stops the server's playout; it should have cancelled the response before.
-
-        One that has not means the same: the rest of an answer is not to be heard after a gap.
-        """
-        if not self._core.traits.server_plays:
-            raise ContractError(
-                "'output_audio_buffer.clear' is for sessions whose audio the server plays.", param="type"
-            )
-        for response_id in self._ledger.unfinished:
-            self._responder.cancel(response_id)
-        if self._ledger.is_playing:
-            self._core.out.add(FlushAudio())
 
     # --- Inside ---------------------------------------------------------------------------------------------------
 
