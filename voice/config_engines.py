@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from voice.config_types import ExistingFile, Secret, Section
+from voice.protocol.translation import TRANSLATION_MODEL
 
 
 def plain_headers(headers: dict[str, str]) -> dict[str, str]:
@@ -148,6 +149,8 @@ class UpstreamConfig(Section):
     """null: the session's."""
     transcription_model: str | None = None
     """Has every turn written down upstream, so that it can be replayed in words; null: only where a client asks."""
+    translation_model: str = TRANSLATION_MODEL
+    """Who translates, in translation sessions."""
     tools: tuple[dict[str, Any], ...] = ()
     """Hosted tools that the upstream runs itself, in the contract's words (`type: mcp`)."""
     session: dict[str, Any] = Field(default_factory=dict)

@@ -29,6 +29,7 @@ from voice.remote.retry import RetryPolicy
 from voice.remote.speaking import RemoteSpeaking
 from voice.remote.thinking import RemoteThinking
 from voice.upstream.options import UpstreamOptions
+from voice.upstream.translator import UpstreamTranslator
 
 _SERVER_FIELDS = set(RemoteServer.model_fields) - {"model"}
 
@@ -73,7 +74,7 @@ class EngineSources:
         """Return the source of an entry. An upstream comes with those it falls back to."""
         config = self._config.engines[name]
         if isinstance(config, UpstreamConfig):
-            return EngineSource(self._resilient(name, config))
+            return EngineSource(self._resilient(name, config), make_translator=self._translator(config))
         return self._plain(name)
 
     def _plain(self, name: str) -> EngineSource:
@@ -113,6 +114,18 @@ class EngineSources:
 
         return make
 
+    def _translator(self, config: UpstreamConfig) -> Callable[[str], Translator]:
+        options, costs = upstream_options(config), self._costs
+
+        def make(session_id: str) -> Translator:
+            return UpstreamTranslator(
+                options,
+                safety_identifier=_identifier(config, session_id),
+                on_heard=lambda heard_s: costs.meter(session_id).add_listening(config.translation_model, heard_s),
+            )
+
+        return make
+
     def _maker(self, name: str) -> Callable[[str], Engine]:
         config = self._config.engines[name]
         if not isinstance(config, UpstreamConfig):
@@ -121,10 +134,9 @@ class EngineSources:
         model = config.model or name
 
         def make(session_id: str) -> Engine:
-            identifier = sha256(session_id.encode()).hexdigest()[:32] if config.safety_identifier else None
             return UpstreamEngine(
                 options,
-                safety_identifier=identifier,
+                safety_identifier=_identifier(config, session_id),
                 on_rotated=lambda why: note(name, why),
                 on_usage=lambda usage: costs.meter(session_id).add_tokens(model, usage),
                 on_heard=lambda heard_by, seconds: costs.meter(session_id).add_listening(heard_by, seconds),
@@ -178,6 +190,10 @@ class EngineSources:
         return Api(self._pool, server, RetryPolicy(attempts=config.attempts))
 
 
+def _identifier(config: UpstreamConfig, session_id: str) -> str | None:
+    return sha256(session_id.encode()).hexdigest()[:32] if config.safety_identifier else None
+
+
 def upstream_options(config: UpstreamConfig) -> UpstreamOptions:
     """Return an entry of the configuration as the engine takes it."""
     return UpstreamOptions(
@@ -190,6 +206,7 @@ def upstream_options(config: UpstreamConfig) -> UpstreamOptions:
         turns=config.turns,
         voice=config.voice,
         transcription_model=config.transcription_model,
+        translation_model=config.translation_model,
         tools=config.tools,
         session=config.session,
         connect_s=config.connect_s,

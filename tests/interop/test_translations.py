@@ -15,7 +15,25 @@ STEP = base64.b64encode(bytes(9600)).decode()
 
 
 async def test_the_official_client_translates(scripted: ServiceProcess) -> None:
-    async with AsyncOpenAI(api_key="none", base_url=f"{scripted.http_url}/v1") as client:
+    await translate(scripted)
+
+
+async def test_an_upstream_translates(scripted: ServiceProcess) -> None:
+    """A second instance in front of it passes all of it on, both ways."""
+    with ServiceProcess("--engine", "upstream", "--upstream", scripted.url) as service:
+        await translate(service)
+
+
+async def test_an_upstream_that_does_not_translate_is_told_in_words(keyed: ServiceProcess) -> None:
+    with ServiceProcess("--engine", "upstream", "--upstream", keyed.url) as service:
+        client = AsyncOpenAI(api_key="none", base_url=f"{service.http_url}/v1")
+        async with client, client.realtime.translations.connect(model="gpt-realtime-translate") as connection:
+            frame = json.loads(await connection.recv_bytes())
+    assert (frame["type"], frame["error"]["code"]) == ("error", "engine_refused")
+
+
+async def translate(service: ServiceProcess) -> None:
+    async with AsyncOpenAI(api_key="none", base_url=f"{service.http_url}/v1") as client:
         secret = await client.realtime.translations.client_secrets.create(
             session={"model": "gpt-realtime-translate", "audio": {"output": {"language": "es"}}}
         )
@@ -46,3 +64,5 @@ async def test_the_official_client_translates(scripted: ServiceProcess) -> None:
         "session.output_audio.delta",
         "session.closed",
     }
+    words = "".join(frame["delta"] for frame in frames if frame["type"] == "session.output_transcript.delta")
+    assert words == "hola cómo estás hoy hola cómo estás"

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -37,17 +38,47 @@ class _Connect(connect):
         return exc
 
 
-class Connection:
+class Receiver(Protocol):
+    """What a connection hands on to."""
+
+    created: asyncio.Event
+    """Set when the upstream's session stands, or never will."""
+    error: EngineError | None
+    """Why nothing more will come."""
+
+    @property
+    def is_usable(self) -> bool:
+        """False once it is lost."""
+        ...
+
+    def receive(self, event: dict[str, Any]) -> None:
+        """Take what the upstream sent."""
+        ...
+
+    def lose(self, error: EngineError) -> None:
+        """Nothing more will come; the first reason counts."""
+        ...
+
+
+_Line = TypeVar("_Line", bound=Receiver)
+
+
+class Socket(Generic[_Line]):
     """One connection and its line. Its task ends with `aclose`, or by itself when it is lost."""
 
     def __init__(
-        self, options: UpstreamOptions, *, safety_identifier: str | None = None, only_transcribes: bool = False
+        self,
+        options: UpstreamOptions,
+        url: str,
+        make_line: Callable[["Socket[_Line]"], _Line],
+        safety_identifier: str | None = None,
     ) -> None:
-        self.line = Line(options, self.send, self._send_audio)
+        """`make_line` may keep `send`, and calls nothing yet."""
+        self.line = make_line(self)
         self.request_id = f"upstream_{Ids().stem}"
         """`X-Client-Request-Id` of the handshake."""
         self._options = options
-        self._url = address(options, only_transcribes=only_transcribes)
+        self._url = url
         self._safety_identifier = safety_identifier
         self._socket: ClientConnection | None = None
         self._running: asyncio.Task[None] | None = None
@@ -84,7 +115,8 @@ class Connection:
         """Put an event on its way. Returns at once."""
         self._put(json.dumps(event))
 
-    def _send_audio(self, audio: str) -> None:
+    def send_audio(self, audio: str) -> None:
+        """Append audio, in base64, to what a conversation hears."""
         self._put(f'{{"type":"input_audio_buffer.append","audio":"{audio}"}}')
 
     def _put(self, text: str) -> None:
@@ -132,6 +164,16 @@ class Connection:
         except ConnectionClosed:
             pass
         self.line.lose(_closed(socket.close_code, socket.close_reason))
+
+
+class Connection(Socket[Line]):
+    """To a conversation, or to a transcription."""
+
+    def __init__(
+        self, options: UpstreamOptions, *, safety_identifier: str | None = None, only_transcribes: bool = False
+    ) -> None:
+        url = address(options, "transcription" if only_transcribes else "conversation")
+        super().__init__(options, url, lambda socket: Line(options, socket.send, socket.send_audio), safety_identifier)
 
 
 def _decoded(message: str | bytes) -> dict[str, Any] | None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from voice.protocol.translation import TRANSLATION_MODEL
+
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 _AZURE_HOSTS = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
 
@@ -27,6 +29,8 @@ class UpstreamOptions:
     """None: the session's."""
     transcription_model: str | None = None
     """Has the upstream write down every turn, so that it can be replayed in words. None: only if the client asks."""
+    translation_model: str = TRANSLATION_MODEL
+    """Who translates, in translation sessions."""
     tools: tuple[Mapping[str, Any], ...] = ()
     """Hosted tools, which the upstream runs itself (`type: mcp`)."""
     session: Mapping[str, Any] = field(default_factory=dict)
@@ -45,16 +49,25 @@ class UpstreamOptions:
     """So long before that end a new connection is made, to be taken at the next quiet moment."""
 
 
-def address(options: UpstreamOptions, *, only_transcribes: bool = False) -> str:
-    """Return the URL to connect to; a transcription session is asked for by its intent, and without a model."""
+Kind = Literal["conversation", "transcription", "translation"]
+
+
+def address(options: UpstreamOptions, kind: Kind = "conversation") -> str:
+    """Return the URL to connect to.
+
+    A transcription is asked for by its intent, and without a model; a translation at a path of its own.
+    """
     parts = urlsplit(options.url)
     path = parts.path.rstrip("/")
     if not path.endswith("/realtime"):
         path += "/realtime"
     query = dict(parse_qsl(parts.query)) | dict(options.query)
-    if only_transcribes:
+    if kind == "transcription":
         query.pop("model", None)
         query["intent"] = "transcription"
+    elif kind == "translation":
+        path += "/translations"
+        query["model"] = options.translation_model
     elif options.model is not None and "deployment" not in query:
         query["model"] = options.model
     return urlunsplit((_SCHEMES.get(parts.scheme, parts.scheme), parts.netloc, path, urlencode(query), ""))

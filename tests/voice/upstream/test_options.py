@@ -49,4 +49,10 @@ def test_a_key_stays_out_of_the_text_form():
 
 def test_a_transcription_session_is_asked_for_by_its_intent_and_without_a_model():
     options = UpstreamOptions("wss://api.openai.com/v1/realtime?model=x", "gpt-realtime")
-    assert address(options, only_transcribes=True) == "wss://api.openai.com/v1/realtime?intent=transcription"
+    assert address(options, "transcription") == "wss://api.openai.com/v1/realtime?intent=transcription"
+
+
+def test_a_translation_has_a_path_and_a_model_of_its_own() -> None:
+    options = UpstreamOptions("https://api.openai.com/v1", "gpt-realtime")
+    url = "wss://api.openai.com/v1/realtime/translations?model=gpt-realtime-translate"
+    assert address(options, "translation") == url
