@@ -166,11 +166,14 @@ class OfficialClient:
         self.connection = connection
         self.frames: list[Frame] = []
         self.microphone = Microphone(self._append)
+        self.spoken = bytearray()
+        """Everything that the microphone has sent."""
         self.tools: dict[str, Callable[[Frame], str]] = {}
         """The client's own tools, by name: arguments to output."""
         self._changed = asyncio.Event()
 
     async def _append(self, audio: bytes) -> None:
+        self.spoken += audio
         await self.connection.input_audio_buffer.append(audio=base64.b64encode(audio).decode())
 
     async def read(self) -> None:

@@ -4,7 +4,6 @@ Between them stands the upstream that misbehaves when it is told to, and shows w
 """
 
 import json
-from base64 import b64decode
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ DATA = Path(__file__).parents[1] / "data" / "interop"
 
 
 def configuration(port: int) -> str:
-    """Every model of the second instance, in both ways of taking turns; and two whose sessions last for seconds."""
+    """Every model of the second instance, in both ways of taking turns."""
     url = f"ws://127.0.0.1:{port}/v1/realtime"
     engines, agents = [], []
     for mode in MODES:
@@ -44,14 +43,6 @@ def configuration(port: int) -> str:
             )
             tools = ", tools: ['interop_tools:opening_hours']" if model == "service-tool" else ""
             agents.append(f"  {mode}-{model}: {{engine: {mode}-{model}{tools}}}")
-    engines.append(
-        f"  short: {{type: upstream, url: '{url}', model: long-answer, session_max_minutes: 0.1, rotate_before_s: 3}}"
-    )
-    engines.append(
-        f"  short-theirs: {{type: upstream, url: '{url}', model: client-tool, turns: upstream, "
-        "session_max_minutes: 0.05, rotate_before_s: 1.4}"
-    )
-    agents += ["  short: {engine: short}", "  short-theirs: {engine: short-theirs}"]
     entries = "\n".join(["engines:", *engines, "agents:", *agents])
     return f"{entries}\naliases: {{gpt-realtime: ours-long-answer}}\nlog: {{level: info}}\n"
 
@@ -232,58 +223,6 @@ async def test_an_upstream_killed_in_mid_answer_costs_no_call_and_no_item(
 
 def _is_known(messages: Sequence[str], item_id: str) -> bool:
     return any(event["item"]["id"] == item_id for event in events(messages, "conversation.item.added"))
-
-
-async def test_a_line_is_left_before_its_end_and_an_answer_under_way_is_heard_whole(
-    front: Front, scripted: ServiceProcess, hold: Any, violations: Any
-) -> None:
-    """Six seconds a session, the next one made after three; the answer takes fifteen."""
-    service, port = front
-    proxy = FaultyUpstream(scripted.url, [], keeps=True)
-
-    async def conversation(client: Any) -> None:
-        message = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "A story, please."}]}
-        await client.connection.conversation.item.create(item=message)
-        await client.connection.response.create()
-        await client.wait(lambda frames: len(of(frames, "response.output_audio.delta")) > 80)
-        await client.connection.response.cancel()
-        await client.wait(lambda frames: of(frames, "response.done"))
-
-    async with proxy.serving(port=port):
-        frames = await hold(service, "short", conversation)
-    assert violations(frames) == []
-    assert len(proxy.passages) >= 2
-    spoken = [event["delta"] for event in events(proxy.passages[0].to_client, "response.output_audio.delta")]
-    heard = [frame["delta"] for frame in of(frames, "response.output_audio.delta")]
-    assert heard == spoken[: len(heard)]
-
-
-async def test_a_line_that_ends_while_the_caller_speaks_costs_no_word_of_the_turn(
-    front: Front, scripted: ServiceProcess, hold: Any, recorded: Any, violations: Any
-) -> None:
-    service, port = front
-    proxy = FaultyUpstream(scripted.url, [], keeps=True)
-
-    async def conversation(client: Any) -> None:
-        detection = {"type": "server_vad", "silence_duration_ms": 1500}
-        await client.connection.session.update(
-            session={"type": "realtime", "audio": {"input": {"turn_detection": detection}}}
-        )
-        await client.ask(recorded("jfk"))  # eleven seconds in one turn, and a session lasts three
-
-    async with proxy.serving(port=port):
-        frames = await hold(service, "short-theirs", conversation)
-    assert violations(frames) == []
-    assert len(proxy.passages) >= 3
-    (started,) = of(frames, "input_audio_buffer.speech_started")
-    (stopped,) = of(frames, "input_audio_buffer.speech_stopped")
-    assert words(frames)
-    # The line that ended the turn had heard all of it.
-    last = proxy.passages[len(proxy.passages) - 1]
-    if not events(last.to_client, "input_audio_buffer.committed"):
-        last = proxy.passages[len(proxy.passages) - 2]
-    appended = b"".join(b64decode(event["audio"]) for event in events(last.to_upstream, "input_audio_buffer.append"))
-    assert len(appended) // 48 >= stopped["audio_end_ms"] - started["audio_start_ms"] > 9000
 
 
 async def test_everything_that_is_sent_to_upstreams_is_an_event_of_the_official_client(

@@ -8,6 +8,7 @@ import asyncio
 import json
 import textwrap
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -110,12 +111,31 @@ async def call(service: ServiceProcess, scripted: ServiceProcess, case: Case) ->
             heard_s = loop.time()
 
 
+DEAF_PORT = free_port()
+
+
+async def talk_to_nobody(service: ServiceProcess, scripted: ServiceProcess, hold: Any, say: Any) -> list[Frame]:
+    """Talk to an agent whose upstream finds the turns; the upstream is gone after the first answer."""
+    proxy = FaultyUpstream(scripted.url, [])
+    async with AsyncExitStack() as upstream:
+        await upstream.enter_async_context(proxy.serving(port=DEAF_PORT))
+
+        async def conversation(client: Any) -> None:
+            await client.ask(say("Good evening."))
+            await upstream.aclose()
+            await client.ask(say("Is anybody there?"))
+
+        frames: list[Frame] = await hold(service, "deaf", conversation)
+        return frames
+
+
 @dataclass
 class Outcome:
     """All calls, and what the first instance has written into its log."""
 
     cases: dict[str, Case]
     log: list[str]
+    service: ServiceProcess
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +148,9 @@ def outcome(scripted: ServiceProcess, tmp_path_factory: pytest.TempPathFactory) 
         url = f"ws://127.0.0.1:{case.port}/v1/realtime"
         engines.append(f"  {case.name}: {{type: upstream, url: '{url}', model: long-answer{fallback}}}")
         agents.append(f"  {case.name}: {{engine: {case.name}}}")
+    url = f"ws://127.0.0.1:{DEAF_PORT}/v1/realtime"
+    engines.append(f"  deaf: {{type: upstream, url: '{url}', model: plain, turns: upstream, fallback: [spare]}}")
+    agents.append("  deaf: {engine: deaf}")
     lines = "\n".join(["engines:", *engines, "agents:", *agents])
     (folder / "config.yaml").write_text(f"{lines}\naliases: {{gpt-realtime: spare}}\nlog: {{level: info}}\n")
     (folder / "spare.yaml").write_text(textwrap.dedent(SPARE))
@@ -139,7 +162,7 @@ def outcome(scripted: ServiceProcess, tmp_path_factory: pytest.TempPathFactory) 
                     calls.create_task(call(service, scripted, case))
 
         asyncio.run(hold_all())
-        yield Outcome({case.name: case for case in held}, service.output(10_000).splitlines())
+        yield Outcome({case.name: case for case in held}, service.output(10_000).splitlines(), service)
 
 
 FAULTS = [fault for fault in Fault if fault is not Fault.NONE]
@@ -180,3 +203,12 @@ def test_nobody_is_run_over(fault: Fault, outcome: Outcome) -> None:
         case = outcome.cases[f"{kind}-{fault.value}"]
         assert case.proxy is not None
         assert len(case.proxy.passages) <= 6
+
+
+async def test_a_caller_is_heard_though_the_upstream_that_finds_turns_is_gone(
+    outcome: Outcome, scripted: ServiceProcess, hold: Any, say: Any, violations: Any
+) -> None:
+    frames = await talk_to_nobody(outcome.service, scripted, hold, say)
+    assert violations(frames) == []
+    words = [frame["transcript"] for frame in frames if frame["type"] == "response.output_audio_transcript.done"]
+    assert words == ["Good evening and welcome.", "The spare engine goes on."]

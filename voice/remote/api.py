@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import aiohttp
 import structlog
 
-from voice.errors import EngineError, EngineOverloaded, EngineProtocolError, EngineUnavailable
+from voice.errors import EngineError, EngineOverloaded, EngineProtocolError, EngineRefused, EngineUnavailable
 from voice.remote.retry import RetryPolicy, may_retry, retry_after_s
 from voice.remote.sse import EventReader, EventTooLarge
 
@@ -139,7 +139,7 @@ class Api:
                     break
                 status, asked_s = response.status, retry_after_s(response.headers)
                 code, words = await _refusal(response)
-                failure = _failure(status, asked_s)
+                failure = _failure(status, code, asked_s)
                 wait_s = self._policy.wait_s(attempt, asked_s, random.random()) if may_retry(status, code) else None
                 self._note(path, attempt, f"{status} {code or ''} {words}".strip(), wait_s)
             if wait_s is None:
@@ -214,13 +214,15 @@ async def _refusal(response: aiohttp.ClientResponse) -> tuple[str | None, str]:
         response.close()
 
 
-def _failure(status: int, asked_s: float | None) -> EngineError:
+def _failure(status: int, code: str | None, asked_s: float | None) -> EngineError:
+    if status == 429 and not may_retry(status, code):
+        return EngineRefused("The model's server serves this service no more: its quota is used up.")
     if status == 429:
         return EngineOverloaded("The model's server takes no more requests for now.", asked_s or 1.0)
     if status in (401, 403):
-        return EngineUnavailable("The model's server does not accept this service's key.")
+        return EngineRefused("The model's server does not accept this service's key.")
     if status == 404:
-        return EngineUnavailable("The model's server does not know the model or the path.")
+        return EngineRefused("The model's server does not know the model or the path.")
     if status >= 500 or status == 408:
         return EngineUnavailable("The model's server had an error.")
     return EngineError("The model's server refused the request.")

@@ -8,7 +8,7 @@ from contextlib import aclosing
 import pytest
 from aiohttp import web
 
-from voice.errors import EngineError, EngineOverloaded, EngineProtocolError, EngineUnavailable
+from voice.errors import EngineError, EngineOverloaded, EngineProtocolError, EngineRefused, EngineUnavailable
 from voice.remote.api import Api, Pool, Server
 from voice.remote.retry import RetryPolicy
 
@@ -103,10 +103,10 @@ async def test_what_may_pass_is_asked_again(serve: Serve, fault: Handler) -> Non
     ("fault", "error"),
     [
         (fails(400), EngineError),
-        (fails(401, "invalid_api_key"), EngineUnavailable),
-        (fails(403), EngineUnavailable),
-        (fails(404, "model_not_found"), EngineUnavailable),
-        (fails(429, "insufficient_quota"), EngineOverloaded),
+        (fails(401, "invalid_api_key"), EngineRefused),
+        (fails(403), EngineRefused),
+        (fails(404, "model_not_found"), EngineRefused),
+        (fails(429, "insufficient_quota"), EngineRefused),
         (fails(429, **{"retry-after": "60"}), EngineOverloaded),
         (answers([1]), EngineProtocolError),
         (answers("x", 302, Location="/elsewhere"), EngineError),
