@@ -51,7 +51,9 @@ def call(
     codec: Annotated[list[CodecChoice] | None, typer.Option(help="Offer these, in this order; repeat it.")] = None,
     srtp: Annotated[SrtpChoice, typer.Option(help="Encrypted audio, keys by SDES.")] = SrtpChoice.OFF,
     keys: Annotated[str, typer.Option(help="Keys to press when the call is up: 12#.")] = "",
-    wait: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="How long to wait for an answer.")] = 15.0,
+    wait: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, help="How long to wait for the agent's first sound.")
+    ] = 15.0,
     insecure: Annotated[bool, typer.Option(help="Take any certificate over TLS.")] = False,
     ca_file: Annotated[Path | None, typer.Option(help="Take certificates of this authority, too (PEM).")] = None,
 ) -> None:

@@ -147,7 +147,7 @@ async def _knock(target: Target) -> None:
     except Unreachable as error:
         raise ConformanceError(f"{error}; start one with: voice serve") from None
     except Refused as error:
-        hint = "; give a key with --key" if error.status == 401 else ""
+        hint = " Give a key with --key." if error.status == 401 else ""
         raise ConformanceError(f"{target.websocket_url()} refused the connection: {error}{hint}") from None
     await wire.aclose()
 

@@ -69,8 +69,11 @@ class Answer:
                 yield event
         yield EngineDone()
 
-    async def think(self, prompt: str, plan: Route) -> AsyncGenerator[ResponseEvent, None]:
-        """Answer with the model. A call that may not be made becomes words after all. Raises: EngineError."""
+    async def think(self, prompt: str, plan: Route, *, otherwise: str) -> AsyncGenerator[ResponseEvent, None]:
+        """Answer with the model, or with other words where it has none that may be spoken. Raises: EngineError.
+
+        A call that may not be made becomes words after all.
+        """
         call = self._checked(plan.determined_call(""), plan)
         if call is None:
             async with aclosing(self._speak_thoughts(prompt, plan)) as events:
@@ -85,10 +88,10 @@ class Answer:
             for event in self._call_events(call):
                 yield event
         elif not self._has_spoken and not self._reached_limit:
-            async with aclosing(self._utter(self._options.confused_reply)) as events:
+            async with aclosing(self._utter(otherwise)) as events:
                 async for event in events:
                     yield event
-            self.written, self.is_cached = self._options.confused_reply, False
+            self.written, self.is_cached = otherwise, False
         yield EngineDone("max_output_tokens" if self._reached_limit else "completed")
 
     async def _speak_thoughts(self, prompt: str, plan: Route) -> AsyncGenerator[ResponseEvent, None]:

@@ -33,6 +33,7 @@ from voice.engines.port import (
 )
 from voice.engines.prompt import TURN_END, USER_HEAD, build_prompt, prefix, words_of
 from voice.engines.routing import Route, route
+from voice.engines.speakable import readable_result
 from voice.engines.stable_prefix import stable_prefix
 from voice.engines.utterance import Hearing, Utterance
 from voice.errors import EngineError
@@ -155,7 +156,8 @@ class CascadeEngine:
             )
             if request.in_conversation:
                 self._context = None
-            events = answer.say(ready) if ready else answer.think(prompt, plan)
+            otherwise = readable_result(request.items) or self._options.confused_reply
+            events = answer.say(ready) if ready else answer.think(prompt, plan, otherwise=otherwise)
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, EngineDone) and request.in_conversation:

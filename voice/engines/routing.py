@@ -129,6 +129,7 @@ def route(
     else:
         offers = [offer for tool in settings.tools if (offer := _offer(tool, turns)) is not None]
     complete = tuple(offer for offer in offers if offer.is_complete)
+    complete = tuple(offer for offer in complete if not any(_outdoes(other, offer) for other in complete))
     if not complete:
         question = question_for(max(offers, key=_likelihood)) if asks and offers else ""
         return Route(_TALK, (), question, hides)
@@ -245,6 +246,20 @@ def _verb(tool: ToolSpec) -> str:
 def _is_grounded(offer: Offer) -> bool:
     """Tell whether there is anything to check a call against."""
     return any(field.required and field.is_grounded for field in offer.candidates.values())
+
+
+def _outdoes(offer: Offer, other: Offer) -> bool:
+    """Tell whether the caller named one tool and gave all it needs, which is more than another needs and was named by.
+
+    "An appointment on Friday at ten for Anna" books one; it does not ask which hours of Friday are free.
+    """
+    needs, needs_less = ({name for name, field in each.candidates.items() if field.required} for each in (offer, other))
+    return needs > needs_less and _is_named(offer) and not _is_named(other)
+
+
+def _is_named(offer: Offer) -> bool:
+    """Tell whether a word of the tool's name was said."""
+    return bool(content_stems(" ".join(offer.said.keys)) & content_stems(_snake(offer.tool.name).replace("_", " ")))
 
 
 def _likelihood(offer: Offer) -> tuple[bool, int]:

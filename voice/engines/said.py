@@ -42,6 +42,9 @@ great fine nice sorry lot cool perfect afternoon night half quarter past people 
 STOPWORDS = frozenset(_STOPWORDS.split())
 """Words that alone are no answer to any question a tool may ask."""
 
+_CLOCK_WORDS = frozenset({"half", "quarter", "past", "to", *SMALL, *TENS})
+_HYPHENED = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)+")
+
 _TOKEN = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['\u2019.-][^\W\d_]+)*|\d+\w+", re.UNICODE)
 
 
@@ -137,6 +140,7 @@ class Said:
 def _words(text: str) -> Iterator[Word]:
     last_stop = 0
     starts = True
+    text = _HYPHENED.sub(_apart, text)
     matches = list(_TOKEN.finditer(text))
     for index, match in enumerate(matches):
         between = text[last_stop : match.start()]
@@ -144,6 +148,13 @@ def _words(text: str) -> Iterator[Word]:
         after = text[match.end() : matches[index + 1].start() if index + 1 < len(matches) else None]
         last_stop = match.end()
         yield Word(match.group(), starts, any(mark in after for mark in ".,;:!?"))
+
+
+def _apart(match: re.Match[str]) -> str:
+    """Write "half-past-seven" and "seven-thirty" as separate words; "twenty-one" and "check-in" stay one."""
+    parts = match.group().lower().split("-")
+    is_number = len(parts) == 2 and parts[0] in TENS and 0 < SMALL.get(parts[1], 10) < 10
+    return match.group().replace("-", " ") if _CLOCK_WORDS.issuperset(parts) and not is_number else match.group()
 
 
 def find_numbers(keys: Sequence[str]) -> Iterator[tuple[float, int, int]]:

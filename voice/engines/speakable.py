@@ -6,6 +6,9 @@ and so it is also what the conversation keeps.
 
 import re
 import unicodedata
+from collections.abc import Sequence
+
+from voice.session.items import Item, ToolCall, ToolOutput
 
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _BULLET = re.compile(r"^\s*(?:[-*+•]|\d{1,2}[.)])\s+")
@@ -13,6 +16,7 @@ _HEADING = re.compile(r"^\s*#{1,6}\s*")
 _EMPHASIS = re.compile(r"\*\*|__|~~|\*|`+|(?<!\w)_|_(?!\w)")
 _TAG = re.compile(r"</?[a-zA-Z_|][^>]*>")
 _TABLE_RULE = re.compile(r"^[\s|:-]*$")
+_SENTENCE = re.compile(r"[^\W_][^\n{}<>|]* [^\n{}<>|]{1,300}[.!?]")
 
 
 class SpokenFilter:
@@ -79,6 +83,13 @@ def clean(text: str) -> str:
     text = _TAG.sub("", text)
     text = _EMPHASIS.sub("", text).replace("|", " ")
     return "".join(char for char in text if unicodedata.category(char) not in ("So", "Cs", "Co") and char != "\ufe0f")
+
+
+def readable_result(items: Sequence[Item]) -> str:
+    """Return what a tool has just returned, if it is a sentence that can be read out as it is; else ""."""
+    last = items[-1] if items else None
+    result = last.output if isinstance(last, ToolCall | ToolOutput) else None
+    return result if result is not None and _SENTENCE.fullmatch(result) else ""
 
 
 def _is_plain_start(line: str) -> bool:

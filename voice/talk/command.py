@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from voice.config_file import load as load_config
+from voice.errors import ConfigError
 from voice.talk.client import Caller, CallerOptions
 from voice.talk.errors import RecordingError, ServiceSilent
 from voice.talk.line import DIALERS, dial_websocket
@@ -18,9 +20,6 @@ from voice.talk.recording import Recording, load, write_stereo
 from voice.talk.report import JsonReport, Report, TextReport
 from voice.talk.service import ServiceProcess, is_ready
 from voice.talk.turns import Turn
-
-DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORT = 8080
 
 KEY_VARIABLE = "VOICE_TALK_KEY"
 """Where the key is looked for when `--key` is not given: command lines are visible to other users."""
@@ -48,7 +47,8 @@ def talk(
     out: Annotated[Path | None, typer.Option(help="Write a stereo WAV: caller left, agent right.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print lines of JSON; the last one is the summary.")] = False,
     url: Annotated[
-        str | None, typer.Option(help="The service. Without it: the one on port 8080, or one started for this call.")
+        str | None,
+        typer.Option(help="The service. Without it: the one of config.yaml if it runs, or one started for this call."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="An agent, or an alias such as gpt-realtime.")] = None,
     key: Annotated[
@@ -156,9 +156,21 @@ def _service(url: str | None, config: Path | None, engine: str | None) -> Iterat
     own = config is not None or engine is not None
     if url is not None:
         yield url
-    elif not own and is_ready(DEFAULT_HOST, DEFAULT_PORT):
-        yield f"ws://{DEFAULT_HOST}:{DEFAULT_PORT}/v1/realtime"
+    elif not own and (running := _running()) is not None:
+        yield running
     else:
         options = [*(("--config", str(config)) if config else ()), *(("--engine", engine) if engine else ())]
         with ServiceProcess(*options) as service:
             yield service.url
+
+
+def _running() -> str | None:
+    """Return the address of the service that config.yaml and the environment describe, if it is there and ready."""
+    try:
+        server = load_config().config.server
+    except ConfigError:
+        return None  # the service that is started then says what is wrong with it
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)
+    if server.tls is not None or not is_ready(host, server.port):
+        return None
+    return f"ws://{f'[{host}]' if ':' in host else host}:{server.port}/v1/realtime"

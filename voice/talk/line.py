@@ -118,6 +118,6 @@ def _refusal(url: str, error: InvalidStatus) -> str:
     message = ""
     with suppress(ValueError, KeyError, TypeError):
         message = json.loads(error.response.body or b"")["error"]["message"]
-    hint = "; give a key with --key" if error.response.status_code == 401 else ""
+    hint = " Give a key with --key." if error.response.status_code == 401 else ""
     status = error.response.status_code
     return f"{url} refused the connection with status {status}{': ' if message else ''}{message}{hint}"

@@ -57,7 +57,9 @@ def load(path: Path) -> Recording:
             rate_hz, width, channels = file.getframerate(), file.getsampwidth(), file.getnchannels()
             raw = file.readframes(file.getnframes())
     except FileNotFoundError:
-        raise RecordingError(f"{path}: there is no such file") from None
+        raise RecordingError(
+            f"{path}: there is no such file; record one, or have the service speak one (POST /v1/audio/speech)"
+        ) from None
     except IsADirectoryError:
         raise RecordingError(f"{path} is a folder; name a WAV file in it") from None
     except OSError as error:

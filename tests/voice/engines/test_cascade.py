@@ -19,7 +19,7 @@ from voice.engines.port import (
     TranscriptionRequest,
 )
 from voice.errors import EngineUnavailable
-from voice.session.items import AudioPart, Item, Message, TextPart
+from voice.session.items import AudioPart, Item, Message, TextPart, ToolCall
 from voice.tooling import ToolSpec
 
 from .conftest import FakeModels
@@ -230,6 +230,22 @@ async def test_the_machinery_is_not_spoken_of(models: FakeModels, get_weather: T
     )
     assert words(events) == "Sorry, I didn't get that. Could you say it again?"
     assert models.generating == 0
+
+
+@pytest.mark.parametrize(
+    ("result", "spoken"),
+    [
+        ("In Oslo it is sunny.", "In Oslo it is sunny."),
+        ('{"sky": "sunny"}', "Sorry, I didn't get that. Could you say it again?"),
+    ],
+)
+async def test_a_result_that_is_a_sentence_is_read_out_where_the_model_has_no_words(
+    models: FakeModels, get_weather: ToolSpec, result: str, spoken: str
+) -> None:
+    models.replies = ["Call a function to get the weather."]
+    call = ToolCall("item_c", "call_1", "get_weather", '{"city": "Oslo"}', server_label="tools", output=result)
+    settings = EngineSettings(tools=(get_weather,))
+    assert words(await respond(CascadeEngine(models, "s"), written_item("Oslo?"), call, settings=settings)) == spoken
 
 
 async def test_a_missing_value_is_asked_for_without_the_model(models: FakeModels, book_table: ToolSpec) -> None:

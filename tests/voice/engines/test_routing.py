@@ -49,6 +49,23 @@ def test_the_answer_to_that_question_makes_the_call_without_the_model(book_table
 
 
 @pytest.mark.parametrize(
+    ("said", "tools"),
+    [
+        ("I would like a table for four on Friday at seven, my name is Baker.", ("book_table",)),
+        ("Which hours are free on Friday?", ("free_hours",)),
+        ("Which hours are free on Friday? I want a table for four at seven, Baker.", ("book_table", "free_hours")),
+    ],
+)
+def test_the_tool_that_was_named_and_given_more_goes_before_one_that_was_not(
+    book_table: ToolSpec, said: str, tools: tuple[str, ...]
+) -> None:
+    day = {"type": "string", "enum": ["Friday", "Saturday"]}
+    parameters = {"type": "object", "properties": {"day": day}, "required": ["day"]}
+    free_hours = ToolSpec("free_hours", "Look up which hours are free.", parameters)
+    assert routed((book_table, free_hours), user(said)).grammar.tools == tools
+
+
+@pytest.mark.parametrize(
     "said", ["Hello there!", "Are you open on Friday?", "Thank you, goodbye.", "How are you?", "Do you like Friday?"]
 )
 def test_small_talk_calls_nothing(book_table: ToolSpec, get_weather: ToolSpec, said: str) -> None:

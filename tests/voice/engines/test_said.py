@@ -25,6 +25,8 @@ def test_numbers_are_found_in_words_and_digits(text: str, numbers: list[float]) 
     ("text", "times"),
     [
         ("on Friday at half past seven", ["19:30", "07:30"]),
+        ("on Friday at half-past seven", ["19:30", "07:30"]),
+        ("at seven-thirty", ["19:30", "07:30"]),
         ("at eight in the evening", ["20:00"]),
         ("at 8 in the morning", ["08:00"]),
         ("quarter to eight in the morning", ["07:45"]),
