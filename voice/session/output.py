@@ -10,7 +10,7 @@ from voice.audio.frames import AudioFrame
 from voice.protocol import server_events as wire_events
 from voice.protocol.items import ContentPart
 from voice.session.conversation import Conversation
-from voice.session.effects import FinishAudio, PlayAudio, RunMcpTool, RunTool, WireFormat
+from voice.session.effects import CancelTool, FinishAudio, PlayAudio, RunMcpTool, RunTool, WireFormat
 from voice.session.input_buffer import to_ms
 from voice.session.items import AudioPart, Item, Message, Status, TextPart, ToolCall
 from voice.session.outbox import Outbox
@@ -254,6 +254,11 @@ class CallOutput:
             self.item = replace(self.item, output=result.output)
             self._out.send(wire_events.ResponseMcpCallCompleted(**self._short_ids()))
         self.close("completed")
+
+    def cancel(self) -> None:
+        """Stop the tool: the caller spoke, and it is one that stops then."""
+        self._out.add(CancelTool(self.item.call_id))
+        self.finish_tool(ToolResult("cancelled: the caller spoke before the tool had finished", failed=True))
 
     def snapshot(self) -> ToolCall:
         """Return the item as it stands."""

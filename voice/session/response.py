@@ -27,15 +27,16 @@ from voice.engines.port import (
 from voice.errors import EngineError, EngineProtocolError
 from voice.protocol import server_events as wire_events
 from voice.protocol.response_object import ResponseObject, ResponseStatus, StatusDetails, StatusError
+from voice.session.calls import Calls
 from voice.session.conversation import Conversation
-from voice.session.effects import CancelTool, WireFormat
+from voice.session.effects import WireFormat
 from voice.session.items import Item, Status
 from voice.session.mcp import Approvals
 from voice.session.outbox import Outbox
 from voice.session.output import CallOutput, MessageOutput, Place
 from voice.session.usage import UsageMeter
 from voice.session.wire import item_to_wire, response_to_wire
-from voice.tooling import ToolResult, ToolSpec
+from voice.tooling import ToolResult
 
 CancelReason = Literal["turn_detected", "client_cancelled"]
 
@@ -68,22 +69,16 @@ class Response:
         self._out = out
         self._conversation = conversation
         self._meter = meter
-        self._approvals = approvals
         self._shape = shape
         self._engine_reports_limits = engine_reports_limits
         self._next_item_id: str | None = None
         """What the engine calls the message that it began."""
-        self._tools = {tool.name: tool for tool in request.settings.tools}
+        self._calls = Calls(approvals, request)
         self._outputs: list[MessageOutput | CallOutput] = []
         self._message: MessageOutput | None = None
-        self._calls: dict[str, CallOutput] = {}
-        self._running: dict[str, CallOutput] = {}
         self._counted: TokenUsage | None = None
         self._ended: EngineDone | None = None
         self.request = request
-        self._ran_own_tools = False
-        self._ran_remote_tools = False
-        self._asked_client = False
         self.is_done = False
         self.wants_follow_up = False
         """Done, and the service's tools have given results to speak about. Not when a tool of the client's was called
@@ -129,11 +124,12 @@ class Response:
             case ToolCallStarted():
                 self._start_call(event)
             case ToolCallDelta(call_id=call_id, delta=delta):
-                self._call(call_id).add_arguments(delta)
+                self._calls.add_arguments(call_id, delta)
             case ToolCallDone(call_id=call_id, arguments=arguments):
-                self._finish_call(call_id, arguments)
+                self._calls.finish_arguments(call_id, arguments)
             case HostedCall():
-                self._receive_hosted(event)
+                self._calls.receive_hosted(event)
+                self._finish_if_complete()
             case TokenUsage():
                 self._counted = event
             case EngineDone():
@@ -141,12 +137,12 @@ class Response:
 
     def receive_tool_output(self, call_id: str, result: ToolResult) -> None:
         """A tool of the service that this response called has ended."""
-        self._running.pop(call_id).finish_tool(result)
+        self._calls.finish_tool(call_id, result)
         self._finish_if_complete()
 
     def waits_for(self, call_id: str) -> bool:
         """True while that tool of the service runs for this response."""
-        return call_id in self._running
+        return call_id in self._calls.running
 
     def cancel(self, reason: CancelReason) -> list[CallOutput]:
         """End now. Tools that may finish are returned: they are the session's from here on."""
@@ -195,93 +191,27 @@ class Response:
 
     def _start_call(self, event: ToolCallStarted) -> None:
         self._close_message("completed")
-        if event.server_label is not None:
-            tool: ToolSpec | None = ToolSpec(event.name, "", {}, event.server_label, is_hosted=True)
-        else:
-            tool = self._tools.get(event.name)
-        if tool is None:
-            raise EngineProtocolError(f"the engine called a tool that it was not given: '{event.name}'")
-        call = CallOutput(self._place(), event.call_id, tool)
-        self._outputs.append(call)
-        self._calls[event.call_id] = call
-        call.open()
-
-    def _finish_call(self, call_id: str, arguments: str) -> None:
-        call = self._call(call_id)
-        del self._calls[call_id]
-        call.finish_arguments(arguments)
-        origin = call.tool.remote
-        if not call.is_ours:
-            self._asked_client = True
-        elif call.tool.is_hosted:
-            self._running[call_id] = call
-        elif origin is None or not origin.needs_approval:
-            self._ran_own_tools |= origin is None
-            self._ran_remote_tools |= origin is not None
-            self._running[call_id] = call
-            call.run()
-        elif self.request.in_conversation:
-            self._approvals.ask(call)
-        else:
-            # Nobody could answer: out of band, no item of the conversation may be written (contract 4.9).
-            call.finish_tool(ToolResult("the call needs an approval, which cannot be asked for out of band", True))
-
-    def _receive_hosted(self, event: HostedCall) -> None:
-        """A tool that the engine runs itself goes on; its output is in the engine's own context as well."""
-        call = self._running.get(event.call_id)
-        if call is None:
-            return
-        if event.state == "running":
-            call.run()
-        elif event.state == "asks" and self.request.in_conversation:
-            self._approvals.ask(self._running.pop(event.call_id))
-            self._finish_if_complete()
-        else:
-            unasked = ToolResult("the call needs an approval, which cannot be asked for out of band", True)
-            self.receive_tool_output(event.call_id, event.result or unasked)
-
-    def _call(self, call_id: str) -> CallOutput:
-        call = self._calls.get(call_id)
-        if call is None:
-            raise EngineProtocolError(f"the engine went on with a tool call that is not open: '{call_id}'")
-        return call
+        self._outputs.append(self._calls.start(event, self._place()))
 
     def _receive_end(self, event: EngineDone) -> None:
-        if event.reason == "completed" and self._calls:
+        if event.reason == "completed" and self._calls.are_open:
             raise EngineProtocolError("the engine ended a response in the middle of a tool call")
         self._close_message("completed" if event.reason == "completed" else "incomplete")
-        self._close_calls()
+        self._calls.close()
         self._ended = event
         self._finish_if_complete()
 
-    def _close_calls(self) -> None:
-        """Calls whose arguments were cut short are never run (contract 4.10)."""
-        for call in self._calls.values():
-            call.close("incomplete")
-        self._calls.clear()
-
     def _cut_short(self) -> list[CallOutput]:
-        """Close what is open as incomplete; stop the tools that stop with a barge-in; return those that go on."""
         self._close_message("incomplete")
-        self._close_calls()
-        detached = []
-        for call_id, call in self._running.items():
-            if _stops_on_interrupt(call.tool):
-                self._out.add(CancelTool(call_id))
-                call.finish_tool(ToolResult("cancelled: the caller spoke before the tool had finished", failed=True))
-            else:
-                call.close_output()
-                detached.append(call)
-        self._running.clear()
-        return detached
+        return self._calls.cut_short()
 
     def _finish_if_complete(self) -> None:
-        if self._ended is None or self._running or self.is_done:
+        if self._ended is None or self._calls.running or self.is_done:
             return
         if self._ended.reason == "completed":
             is_unspoken = bool(self._outputs) and self._outputs[-1].is_hosted_and_over
-            self.wants_follow_up = (self._ran_own_tools or is_unspoken) and not self._asked_client
-            self.offers_follow_up = self._ran_remote_tools and not self._asked_client
+            self.wants_follow_up = (self._calls.ran_own or is_unspoken) and not self._calls.asked_client
+            self.offers_follow_up = self._calls.ran_remote and not self._calls.asked_client
             self._finish("completed", None)
         else:
             self._finish("incomplete", StatusDetails(type="incomplete", reason=self._ended.reason))
@@ -313,10 +243,6 @@ class Response:
             usage=usage,
             metadata=self._shape.metadata,
         )
-
-
-def _stops_on_interrupt(tool: ToolSpec) -> bool:
-    return tool.on_interrupt == "cancel"
 
 
 def _written(outputs: Iterable[MessageOutput | CallOutput]) -> Iterable[str]:
