@@ -7,12 +7,14 @@ cannot start yet: the caller holds the floor, or a response still runs.
                                       └─ turn ends ──► adopted: its events so far are replayed, in order
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from voice.engines.port import AudioDelta, HostedCall, ResponseEvent, ResponseRequest
 from voice.errors import ContextTooLong, ContractError, EngineError, EngineProtocolError
 from voice.protocol.response_params import ResponseParams
 from voice.session.core import Core
+from voice.session.due_answer import DueAnswer
 from voice.session.effects import AnswerApproval, CancelResponse, FlushAudio, StartResponse
 from voice.session.items import AnyItem, ApprovalResponse, Item, Message
 from voice.session.mcp import Approvals
@@ -21,11 +23,8 @@ from voice.session.playout import PlayoutLedger
 from voice.session.requests import fit, make_request
 from voice.session.response import CancelReason, Response, ResponseShape
 from voice.session.settings import response_shape
-from voice.session.speculation import Guess, Speculation
+from voice.session.speculation import Speculation
 from voice.tooling import ToolResult
-
-MAX_TOOL_ROUNDS = 8
-"""Responses in a row that only answer the service's own tools; past it the agent waits for the caller."""
 
 
 class Responder:
@@ -40,12 +39,7 @@ class Responder:
         self._detached: dict[str, tuple[CallOutput, bool]] = {}
         """Tools that outlive their response, and whether their result is to be spoken about."""
         self._approvals = Approvals(core.out, core.conversation)
-        self._is_due = False
-        self._may_race = False
-        """The client may ask for the answer that is due, not knowing that it comes by itself (contract 4.11)."""
-        self._raced_id: str | None = None
-        """The response that is that answer."""
-        self._rounds = 0
+        self._due = DueAnswer()
         self.floor_is_taken = False
         """The caller is speaking; set by the turn."""
 
@@ -62,13 +56,14 @@ class Responder:
 
     def answer_turn(self) -> None:
         """The caller's turn is in the conversation: answer it, by the speculation where that still holds."""
-        self._rounds = 0
         guess = self._speculation.take() if self._active is None else None
+        self._due.start_anew()
         if guess is not None:
-            self._adopt(guess)
+            request = replace(guess.request, items=self._core.conversation.items, speculative=False)
+            self._start(request, response_shape(self._core.config), guess.events)
             return
         self._speculation.drop()
-        self._is_due = True
+        self._due.owe()
         self.go_on()
 
     def create(self, params: ResponseParams | None, items: tuple[Item, ...] | None) -> None:
@@ -78,23 +73,22 @@ class Responder:
         """
         in_conversation = params is None or params.conversation != "none"
         if in_conversation and self._active is not None:
-            if self._active.id == self._raced_id:
-                self._raced_id = None  # what is asked for is under way
-                return
+            if self._due.was_raced_for(self._active.id):
+                return  # what is asked for is under way
             raise ContractError(
                 f"Conversation already has an active response in progress: {self._active.id}. "
                 "Wait until the response is finished before creating a new one.",
                 code="conversation_already_has_active_response",
             )
         if in_conversation:
-            self._rounds = 0
-            self.drop_speculation()
+            self._due.start_anew()
+            self._speculation.drop()
         request = make_request(self._core, items, params=params, in_conversation=in_conversation)
         self._start(request, response_shape(self._core.config, params))
 
     def go_on(self) -> None:
         """Start the answer that is due, if nobody speaks."""
-        if self._is_due and self._active is None and not self.floor_is_taken:
+        if self._due.is_due and self._active is None and not self.floor_is_taken:
             self._start(make_request(self._core), response_shape(self._core.config))
 
     # --- Speculating ----------------------------------------------------------------------------------------------
@@ -108,21 +102,6 @@ class Responder:
     def drop_speculation(self) -> None:
         """The caller goes on, or the context changed: nothing of it happened."""
         self._speculation.drop()
-
-    def _adopt(self, guess: Guess) -> None:
-        request = replace(guess.request, items=self._core.conversation.items, speculative=False)
-        shape = response_shape(self._core.config)
-        try:
-            request = fit(self._core, request)
-        except ContextTooLong as error:
-            # The turn grew until its end, or truncation was forbidden after the guess.
-            self._core.out.add(CancelResponse(request.response_id))
-            self._open(request, shape)
-            self.receive_engine_failure(request.response_id, error)
-            return
-        self._open(request, shape)
-        for event in guess.events:
-            self.receive_engine_event(request.response_id, event)
 
     # --- What the engine and the tools give back --------------------------------------------------------------------
 
@@ -158,7 +137,8 @@ class Responder:
         if call_id in self._detached:
             call, speak = self._detached.pop(call_id)
             call.finish_tool(result)
-            self._owe_answer(speak, raced=call.tool.remote is not None)
+            if speak:
+                self._due.owe_follow_up(raced=call.tool.remote is not None)
         for response in list(self._responses.values()):
             if response.waits_for(call_id):
                 response.receive_tool_output(call_id, result)
@@ -193,19 +173,19 @@ class Responder:
             self._detach([call], speak=True)
         else:
             call.deny(answer.reason)
-            self._owe_answer(is_hosted or self._core.traits.mcp_auto_continue, raced=True)
+            if is_hosted or self._core.traits.mcp_auto_continue:
+                self._due.owe_follow_up(raced=True)
             self.go_on()
 
     # --- Ending ---------------------------------------------------------------------------------------------------
 
-    def hush(self) -> bool:
-        """Stop sound and thought at once, before any event is written (design §4, barge-in). False: nothing to stop."""
+    def hush(self) -> None:
+        """Stop sound and thought at once, before any event is written (design §4, barge-in)."""
         self._core.idle.note_cut()
         if self._ledger.is_playing:
             self._core.out.add(FlushAudio())
         if self._active is not None and self._active.is_generating:
             self._core.out.add(CancelResponse(self._active.id))
-        return self._active is not None
 
     def end_active(self, reason: CancelReason) -> None:
         """Write the tail of the default response that `hush` has stopped."""
@@ -220,7 +200,7 @@ class Responder:
         if response.is_generating:
             self._core.out.add(CancelResponse(response.id))
         if response is self._active:  # one out of band owes the caller nothing
-            self._is_due = self._may_race = False
+            self._due.forget()
             self._core.idle.note_cut()
         self._end(response, "client_cancelled")
 
@@ -235,15 +215,24 @@ class Responder:
 
     # --- Inside ---------------------------------------------------------------------------------------------------
 
-    def _start(self, request: ResponseRequest, shape: ResponseShape) -> None:
+    def _start(
+        self, request: ResponseRequest, shape: ResponseShape, replay: Sequence[ResponseEvent] | None = None
+    ) -> None:
+        """Begin a response. `replay`: the engine was asked before, and this is what it has said so far."""
         try:
             request = fit(self._core, request)
         except ContextTooLong as error:
+            if replay is not None:  # the turn grew until its end, or truncation was forbidden after the guess
+                self._core.out.add(CancelResponse(request.response_id))
             self._open(request, shape)
             self.receive_engine_failure(request.response_id, error)
             return
         self._open(request, shape)
-        self._core.out.add(StartResponse(request))
+        if replay is None:
+            self._core.out.add(StartResponse(request))
+            return
+        for event in replay:
+            self.receive_engine_event(request.response_id, event)
 
     def _open(self, request: ResponseRequest, shape: ResponseShape) -> None:
         core = self._core
@@ -260,8 +249,7 @@ class Responder:
         if request.in_conversation:
             self._active = response
             self._core.idle.disarm()
-            self._raced_id = response.id if self._may_race else None
-            self._is_due = self._may_race = False
+            self._due.begin(response.id)
         response.open()
 
     def _end(self, response: Response, reason: CancelReason) -> None:
@@ -284,12 +272,6 @@ class Responder:
             if not self.floor_is_taken:
                 self._core.idle.arm(self._core.now_s, is_playing=self._ledger.is_playing)
             offered = response.offers_follow_up
-            owed = response.wants_follow_up or (offered and self._core.traits.mcp_auto_continue)
-            self._owe_answer(owed, raced=offered)
+            if response.wants_follow_up or (offered and self._core.traits.mcp_auto_continue):
+                self._due.owe_follow_up(raced=offered)
         self.go_on()
-
-    def _owe_answer(self, owed: bool, *, raced: bool = False) -> None:
-        if owed and self._rounds < MAX_TOOL_ROUNDS:
-            self._rounds += 1
-            self._is_due = True
-            self._may_race |= raced
