@@ -56,6 +56,15 @@ class BadPath:
         kept = [line for line in answer.splitlines() if "candidate:" not in line or f" {candidate[2]} typ" in line]
         return "\r\n".join(line.replace(f" {candidate[2]} typ", f" {port} typ") for line in kept) + "\r\n"
 
+    async def rebind(self) -> None:
+        """Go on from another port, as a NAT does that has forgotten the one before."""
+        host = self._back.transport.get_extra_info("sockname")[0]
+        old = self._back
+        self._back = (
+            await self._loop.create_datagram_endpoint(lambda: _Side(self._from_server), local_addr=(host, 0))
+        )[1]
+        old.transport.close()
+
     def _from_peer(self, data: bytes, source: Any) -> None:
         self._peer = source
         self._pass(data, 0, lambda: self._back.transport.sendto(data, self._server))

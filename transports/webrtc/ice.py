@@ -5,6 +5,9 @@
              ├─ 128…191  media  straight to the leg, in this very callback, from proven addresses only
              └─ others          dropped and counted
 
+A NAT that gives the peer another address in the middle of a call, or a path that changes under it, is followed: the
+peer proves the new address by a check, its media comes from there, and so ours goes there. Nobody has to nominate.
+
 aioice reads every datagram as STUN first: that costs 10 µs a packet, and one RTP packet in 65,536 is misread. Its names
 with an underscore that are used here are kept to this module.
 """
@@ -76,6 +79,7 @@ class IceAgent(Connection):
         self._receive_media = receive_media
         self._receive_dtls = receive_dtls
         self._proven: set[Address] = set()
+        self._media_source: Address | None = None  # where the peer's media comes from, and ours goes to
         self.heard = 0
         """Counts the checks and answers of the peer: who looks at it from time to time knows whether it is there."""
         self.foreign_packets = 0
@@ -162,6 +166,8 @@ class IceAgent(Connection):
         first = datagram[0] if datagram else 255
         if source in self._proven:
             if 127 < first < 192:
+                if source != self._media_source:
+                    self._follow(source)
                 self._receive_media(datagram)
                 return
             if 19 < first < 64:
@@ -187,6 +193,22 @@ class IceAgent(Connection):
             return
         self._proven.add(addr)
         super().check_incoming(message, addr, protocol)
+
+    def _follow(self, addr: Address) -> None:
+        """Send to where the peer's media comes from, as soon as a check of ours was answered there."""
+        chosen = self._nominated.get(_COMPONENT)
+        if chosen is None:
+            return
+        if chosen.remote_addr == addr:
+            self._media_source = addr
+            return
+        for pair in self._check_list:
+            if pair.remote_addr == addr and pair.state is CandidatePair.State.SUCCEEDED:
+                log.info("the peer's address has changed")
+                pair.nominated = True
+                self.check_complete(pair)
+                self._media_source = addr
+                return
 
     def check_complete(self, pair: CandidatePair) -> None:
         """Learn the address of a check of ours that was answered (called by aioice)."""

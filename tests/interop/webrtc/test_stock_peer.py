@@ -153,6 +153,19 @@ async def test_a_bad_path_is_concealed_and_never_stalls(
             await asyncio.sleep(0.1)
 
 
+async def test_a_peer_whose_nat_gives_it_another_address_is_followed(
+    peers: Peers, scripted: ServiceProcess, bad_path: Any
+) -> None:
+    peer = peers()
+    await peer.call(scripted, "plain", relay=bad_path)
+    await peer.event("session.created")
+    await bad_path.rebind()
+    peer.send({"type": "response.create"})
+    await peer.event("output_audio_buffer.stopped")
+    before = len(peer.levels_dbfs)
+    await peer.until(lambda: len(peer.levels_dbfs) > before + 50)
+
+
 async def test_a_cut_network_is_noticed_within_seconds(peers: Peers, scripted: ServiceProcess, bad_path: Any) -> None:
     peer = peers()
     await peer.call(scripted, "plain", relay=bad_path)
