@@ -26,6 +26,7 @@ _SET_BITRATE, _SET_COMPLEXITY, _SET_INBAND_FEC, _SET_LOSS_PERCENT, _SET_DTX, _SE
 )
 _SIGNAL_VOICE = 3001
 _FEC_ON_PERCENT, _FEC_OFF_PERCENT = 2.0, 0.5
+_CLEAN_REPORTS = 4
 
 
 def _library_path() -> str | None:
@@ -151,6 +152,7 @@ class OpusEncoder:
         self._out = ctypes.create_string_buffer(_MAX_PACKET_BYTES)
         self.sends_fec = False
         """Whether packets hold their predecessor once more."""
+        self._clean_reports = 0
         self._state = self._create(_LOW_DELAY)
 
     def __del__(self) -> None:
@@ -172,9 +174,14 @@ class OpusEncoder:
         self._library.opus_encoder_ctl(state, request, ctypes.c_int(value))
 
     def expect_loss(self, share: float) -> None:
-        """Take over the loss that the far end reports, 0…1: FEC goes on from 2 %, off again under 0.5 %."""
+        """Take over the loss that the far end reports, 0…1.
+
+        FEC goes on from 2 %, and off again when four reports in a row tell less than 0.5 %: loss comes in bursts, and
+        each change is a new encoder that knows nothing of the voice yet.
+        """
         percent = 100 * share
-        wanted = percent >= (_FEC_OFF_PERCENT if self.sends_fec else _FEC_ON_PERCENT)
+        self._clean_reports = self._clean_reports + 1 if percent < _FEC_OFF_PERCENT else 0
+        wanted = self._clean_reports < _CLEAN_REPORTS if self.sends_fec else percent >= _FEC_ON_PERCENT
         if wanted != self.sends_fec:
             # libopus refuses to change the application of an encoder that has encoded.
             state = self._create(_VOIP if wanted else _LOW_DELAY)
