@@ -91,25 +91,10 @@ def build_app(
     limits = limits or WebSocketLimits()
     realtime = Realtime(sessions, keys, limits, traffic, secrets, calls, translates_beta)
     readers = _page_keys(keys, console)
-    service = _Service(sessions, readers, registry)
-    control = _Control(sessions, keys, secrets, webrtc)
-    app = web.Application(middlewares=[guard(loopback_only=not keys.required)])
-    app.on_response_prepare.append(add_headers)
-    app.on_response_prepare.append(add_rate_limits)
-    app.on_response_prepare.append(add_cors_headers)
-    app.on_shutdown.append(realtime.close_all)
-    app.add_routes(
-        [
-            web.get("/v1/realtime", realtime.handle, allow_head=False),
-            web.post("/v1/realtime/client_secrets", control.mint_secret),
-            *CallControl(keys, calls).routes(),
-            web.get("/v1/models", service.models),
-            web.get("/v1/models/{id:.+}", service.model),
-            web.get("/healthz", service.health),
-            web.get("/readyz", service.readiness),
-            web.get("/metrics", service.metrics),
-        ]
-    )
+    app = _application(keys, realtime)
+    app.add_routes(_Control(sessions, keys, secrets, webrtc).routes())
+    app.add_routes(CallControl(keys, calls).routes())
+    app.add_routes(_Service(sessions, readers, registry).routes())
     if translates_beta:
         app.add_routes(BetaSessions(sessions, keys, secrets).routes())
     if translations is not None:
@@ -128,6 +113,16 @@ def build_app(
 def _add_translations(app: web.Application, translations: Translations) -> None:
     app.on_shutdown.append(translations.close_all)
     app.add_routes(translations.routes())
+
+
+def _application(keys: KeyRing, realtime: Realtime) -> web.Application:
+    app = web.Application(middlewares=[guard(loopback_only=not keys.required)])
+    app.on_response_prepare.append(add_headers)
+    app.on_response_prepare.append(add_rate_limits)
+    app.on_response_prepare.append(add_cors_headers)
+    app.on_shutdown.append(realtime.close_all)
+    app.add_routes([web.get("/v1/realtime", realtime.handle, allow_head=False)])
+    return app
 
 
 def _add_webrtc(app: web.Application, calls: WebRtcCalls) -> None:
@@ -172,6 +167,10 @@ class _Control:
         self._secrets = secrets
         self._webrtc = webrtc
 
+    def routes(self) -> list[web.RouteDef]:
+        """Return what to add to an application."""
+        return [web.post("/v1/realtime/client_secrets", self.mint_secret)]
+
     async def mint_secret(self, request: web.Request) -> web.Response:
         """Make a client secret (contract 1.2)."""
         key_id = authenticate(request, self._keys)
@@ -199,6 +198,16 @@ class _Service:
         self._readers = readers
         self._registry = registry
         self._started = int(time.time())
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what to add to an application."""
+        return [
+            web.get("/v1/models", self.models),
+            web.get("/v1/models/{id:.+}", self.model),
+            web.get("/healthz", self.health),
+            web.get("/readyz", self.readiness),
+            web.get("/metrics", self.metrics),
+        ]
 
     async def models(self, request: web.Request) -> web.Response:
         """List the agents and the aliases of engines (contract 1.9)."""
