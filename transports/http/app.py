@@ -46,7 +46,6 @@ from transports.http.translations import Translations
 from transports.http.webrtc import WebRtcCalls
 from transports.outbox import Traffic
 from transports.phone_metrics import MediaCollector
-from transports.rtp.quality import MediaTraffic
 from transports.webrtc.settings import WebRtcSettings
 from transports.websocket import WebSocketLimits
 from voice.protocol.client_secrets import SecretRequest, decode_secret_request
@@ -100,9 +99,7 @@ def build_app(
     if translations is not None:
         _add_translations(app, Translations(translations, keys, secrets, limits, traffic))
     if webrtc is not None:
-        media = MediaTraffic()
-        registry.register(MediaCollector("webrtc", media))
-        _add_webrtc(app, WebRtcCalls(sessions, keys, secrets, calls, webrtc, media))
+        _add_webrtc(app, registry, WebRtcCalls(sessions, keys, secrets, calls, webrtc))
     if console is not None:
         app.add_routes(Console(sessions, readers, secrets, webrtc).routes())
     if single_requests is not None:
@@ -125,7 +122,8 @@ def _application(keys: KeyRing, realtime: Realtime) -> web.Application:
     return app
 
 
-def _add_webrtc(app: web.Application, calls: WebRtcCalls) -> None:
+def _add_webrtc(app: web.Application, registry: CollectorRegistry, calls: WebRtcCalls) -> None:
+    registry.register(MediaCollector("webrtc", calls.traffic))
     app.on_startup.append(calls.start)
     app.on_shutdown.append(calls.close_all)
     app.add_routes(

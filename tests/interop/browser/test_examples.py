@@ -97,3 +97,23 @@ async def test_agents_js_talks_calls_its_tool_and_stops_an_answer(
             ".includes(event.type))",
             timeout=WAIT_MS,
         )
+
+
+async def test_talking_over_an_answer_of_agents_js_stops_it(
+    visit: Visit, scripted: ServiceProcess, microphone: Path, bundled: Path
+) -> None:
+    visitor = await visit(microphone, recorded=True)
+    page = visitor.page
+    with site(bundled, scripted, VOICE_MODEL="long-answer") as url:
+        await page.goto(url)
+        await page.get_by_role("button", name="Talk").click()
+        await expect(page.get_by_role("status")).to_have_text("Speak", timeout=WAIT_MS)
+        await expect(page.locator("li.assistant", has_text="All right.")).to_be_visible(timeout=WAIT_MS)
+        tape = await read_tape(page)
+        assert await page.get_by_role("status").inner_text() == "Speak"  # no error came
+    started_s, started = tape.of("output_audio_buffer.started")[0]
+    cleared_s, cleared = tape.of("output_audio_buffer.cleared")[0]
+    assert cleared["response_id"] == started["response_id"]
+    (_, truncated), *_ = tape.of("conversation.item.truncated")
+    assert 1000 < truncated["audio_end_ms"] < 1000 * (cleared_s - started_s) + 500
+    assert not tape.of("error")
