@@ -41,10 +41,11 @@ from voice.engines.prompt import prefix as prompt_prefix
 from voice.engines.script import Script
 from voice.errors import ConfigError, ModelError
 from voice.logs import configure_logs
-from voice.manager import AgentRuntime, McpService, SessionLimits, SessionManager
+from voice.manager import SessionManager
 from voice.metrics import Metrics
 from voice.models import manifest
 from voice.models.settings import HostSettings
+from voice.places import AgentRuntime, McpService, SessionLimits
 from voice.prices import CostBook, PriceList
 from voice.remote.api import Pool
 from voice.rest.service import SingleRequests

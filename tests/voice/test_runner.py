@@ -25,8 +25,9 @@ from voice.engines.port import (
     TranscriptionRequest,
 )
 from voice.errors import CapacityError, ContractError, EngineError, EngineUnavailable, KeyLimitReached
-from voice.manager import AgentRuntime, SessionLimits, SessionManager
+from voice.manager import SessionManager
 from voice.metrics import Metrics
+from voice.places import AgentRuntime, SessionLimits
 from voice.protocol import server_events as wire_events
 from voice.protocol.codec import decode_client_event
 from voice.protocol.session_config import SessionUpdateBody

@@ -16,8 +16,9 @@ from voice.agent import Agent
 from voice.audio.frames import CORE_RATE_HZ
 from voice.engines.script import Script
 from voice.engines.scripted import ScriptedEngine
-from voice.manager import AgentRuntime, SessionLimits, SessionManager
+from voice.manager import SessionManager
 from voice.metrics import Metrics
+from voice.places import AgentRuntime, SessionLimits
 from voice.turn_judge import TurnJudge
 
 SPEECH = b"\x00\x20" * CORE_RATE_HZ

@@ -26,7 +26,7 @@ from voice.engines.port import (
 )
 from voice.errors import CapacityError, EngineUnavailable
 from voice.ids import Ids
-from voice.manager import AgentRuntime
+from voice.places import AgentRuntime
 from voice.room import Room
 
 MAX_REQUESTS: Final = 8

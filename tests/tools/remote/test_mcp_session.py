@@ -22,8 +22,9 @@ from voice.engines.port import (
     ToolCallDone,
     ToolCallStarted,
 )
-from voice.manager import AgentRuntime, McpService, SessionLimits, SessionManager
+from voice.manager import SessionManager
 from voice.metrics import Metrics
+from voice.places import AgentRuntime, McpService, SessionLimits
 from voice.protocol.codec import encode_server_event
 from voice.tooling import ServiceTools
 

@@ -18,8 +18,9 @@ from voice.activity import ActivityService
 from voice.agent import Agent
 from voice.engines.scripted import ScriptedEngine
 from voice.engines.scripted_translator import ScriptedTranslator
-from voice.manager import AgentRuntime, SessionLimits, SessionManager
+from voice.manager import SessionManager
 from voice.metrics import Metrics
+from voice.places import AgentRuntime, SessionLimits
 
 PATH = "/v1/realtime/translations"
 KEY = {"Authorization": "Bearer sk-ops"}

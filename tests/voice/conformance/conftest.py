@@ -25,8 +25,9 @@ from voice.conformance.wire import Refused, WireClosed
 from voice.engines.script import Script
 from voice.engines.scripted import ScriptedEngine
 from voice.ids import Ids
-from voice.manager import AgentRuntime, SessionLimits, SessionManager
+from voice.manager import SessionManager
 from voice.metrics import Metrics
+from voice.places import AgentRuntime, SessionLimits
 from voice.protocol.codec import encode_server_event
 from voice.protocol.server_events import ServerEvent
 from voice.session.effects import FinishAudio, PlayAudio

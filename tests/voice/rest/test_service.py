@@ -14,7 +14,7 @@ from voice.engines.port import EngineDone, EngineSettings, ResponseRequest, Text
 from voice.engines.script import Script
 from voice.engines.scripted import ScriptedEngine
 from voice.errors import CapacityError, ContractError, EngineError, EngineUnavailable
-from voice.manager import AgentRuntime
+from voice.places import AgentRuntime
 from voice.rest import service
 from voice.rest.service import SingleRequests
 from voice.room import Room
