@@ -1,7 +1,8 @@
 """What every object on the wire has in common: which of its fields are sent."""
 
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, Final, get_args
 
+import msgspec
 from pydantic import BaseModel, ConfigDict
 
 
@@ -28,6 +29,31 @@ class WireModel(BaseModel):
     def model_post_init(self, context: Any) -> None:
         """Count the constants among the fields that were given."""
         self.__pydantic_fields_set__.update(self.constants)
+
+
+PADDED_TO_BYTES: Final = 16
+"""Longer than nearly every word, so that nearly every delta of words is as long as any other."""
+
+_PADDING: Final = "3kQv9ZtXb7LmRw2c"
+"""It needs to be no secret: it is encrypted with the rest, and no frame is compressed."""
+
+
+class PaddedDelta(WireModel):
+    """A delta of text, made as long on the wire as others: who watches encrypted frames would else read the lengths of
+    the words, and of them much of what is said. The live service does so, too (contract 4.2).
+    """
+
+    delta: str
+    obfuscation: str = ""
+    """What fills it up to a multiple of 16 bytes of JSON, unless it is given. Clients ignore it."""
+
+    def model_post_init(self, context: Any) -> None:
+        """Pad."""
+        super().model_post_init(context)
+        if "obfuscation" not in self.__pydantic_fields_set__:
+            written = len(msgspec.json.encode(self.delta)) - len('""')
+            self.__dict__["obfuscation"] = _PADDING[: -written % PADDED_TO_BYTES]
+            self.__pydantic_fields_set__.add("obfuscation")
 
 
 class ServerEvent(WireModel):

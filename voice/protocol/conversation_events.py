@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from voice.protocol.base import ServerEvent, WireModel
+from voice.protocol.base import PaddedDelta, ServerEvent, WireModel
 from voice.protocol.items import AnyItem
 from voice.protocol.validation import one_of, tag
 
@@ -127,7 +127,7 @@ class TranscriptionError(WireModel):
     param: str | None = None
 
 
-class ConversationItemInputAudioTranscriptionDelta(ServerEvent):
+class ConversationItemInputAudioTranscriptionDelta(PaddedDelta, ServerEvent):
     """More of what the user said."""
 
     type: Literal["conversation.item.input_audio_transcription.delta"] = (

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from voice.protocol.base import ServerEvent
+from voice.protocol.base import PaddedDelta, ServerEvent
 from voice.protocol.items import AnyItem, ResponsePart
 from voice.protocol.response_object import ResponseObject
 
@@ -67,11 +67,10 @@ class ResponseContentPartDone(_OfPart):
     part: ResponsePart
 
 
-class ResponseOutputTextDelta(_OfPart):
+class ResponseOutputTextDelta(PaddedDelta, _OfPart):
     """More written text."""
 
     type: Literal["response.output_text.delta"] = "response.output_text.delta"
-    delta: str
 
 
 class ResponseOutputTextDone(_OfPart):
@@ -94,11 +93,10 @@ class ResponseOutputAudioDone(_OfPart):
     type: Literal["response.output_audio.done"] = "response.output_audio.done"
 
 
-class ResponseOutputAudioTranscriptDelta(_OfPart):
+class ResponseOutputAudioTranscriptDelta(PaddedDelta, _OfPart):
     """More of the words that are spoken."""
 
     type: Literal["response.output_audio_transcript.delta"] = "response.output_audio_transcript.delta"
-    delta: str
 
 
 class ResponseOutputAudioTranscriptDone(_OfPart):
@@ -108,12 +106,11 @@ class ResponseOutputAudioTranscriptDone(_OfPart):
     transcript: str
 
 
-class ResponseFunctionCallArgumentsDelta(_OfItem):
+class ResponseFunctionCallArgumentsDelta(PaddedDelta, _OfItem):
     """More of the arguments' JSON text."""
 
     type: Literal["response.function_call_arguments.delta"] = "response.function_call_arguments.delta"
     call_id: str
-    delta: str
 
 
 class ResponseFunctionCallArgumentsDone(_OfItem):
@@ -125,12 +122,10 @@ class ResponseFunctionCallArgumentsDone(_OfItem):
     arguments: str
 
 
-class ResponseMcpCallArgumentsDelta(_OfItem):
-    """More of the arguments' JSON text. agents-js wants `obfuscation` to be there: send a string."""
+class ResponseMcpCallArgumentsDelta(PaddedDelta, _OfItem):
+    """More of the arguments' JSON text."""
 
     type: Literal["response.mcp_call_arguments.delta"] = "response.mcp_call_arguments.delta"
-    delta: str
-    obfuscation: str | None = None
 
 
 class ResponseMcpCallArgumentsDone(_OfItem):

@@ -202,7 +202,7 @@ class CallOutput:
         """Send more of the arguments' JSON text."""
         self.item = replace(self.item, arguments=self.item.arguments + delta)
         if self.is_ours:
-            self._out.send(wire_events.ResponseMcpCallArgumentsDelta(**self._ids(), delta=delta, obfuscation=""))
+            self._out.send(wire_events.ResponseMcpCallArgumentsDelta(**self._ids(), delta=delta))
         else:
             ids = self._ids()
             self._out.send(
