@@ -9,42 +9,27 @@ Effects are performed in order and without an await; what they start runs as nam
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from contextlib import aclosing
-from typing import Any, TypeVar, TypeVarTuple
-
-import structlog
+from typing import Any
 
 from voice.activity import MAX_WAITING_SAMPLES, ActivityService
-from voice.engines.port import (
-    AudioDelta,
-    Engine,
-    EngineDone,
-    LiveEngine,
-    ResponseRequest,
-    TranscriptDone,
-    TranscriptionRequest,
-)
-from voice.errors import EngineError, EngineProtocolError
+from voice.engines.port import Engine, LiveEngine
 from voice.metrics import SessionMeter
 from voice.named_tasks import Alarm, NamedTasks
 from voice.protocol.client_events import ClientEvent
 from voice.session import effects as do
 from voice.session.appends import slices
 from voice.session.session import Session
-from voice.tooling import PhoneCall, RemoteTools, ServiceTools, ToolContext, ToolResult
+from voice.session_work import Input, SessionWork, ToolWork
+from voice.tooling import PhoneCall, RemoteTools, ServiceTools
 from voice.transport import Transport
 from voice.turn_judge import TurnJudge
-
-_log = structlog.get_logger(__name__)
 
 _UNJUDGED_SAMPLES = MAX_WAITING_SAMPLES // 2
 """Audio that may wait for voice activity before a client that sends faster than it speaks has to wait as well."""
 
 _JUDGING_S = 0.01
-
-_Event = TypeVar("_Event")
-_Input = TypeVarTuple("_Input")
 
 
 class Runner:
@@ -72,12 +57,10 @@ class Runner:
         self._engine = engine
         self._live = engine if isinstance(engine, LiveEngine) else None
         self._transport = transport
-        self._tools = tools
         self._meter = meter
-        self._agent_name = agent_name
         self._remote = remote
-        self._judge = judge
-        self._phone = phone
+        self._work = SessionWork(self._step, session, engine, transport, judge)
+        self._tool_work = ToolWork(self._step, session, tools, remote, meter, agent_name=agent_name, phone=phone)
         self._voice = activity.open_stream(self._receive_voice_activity)
         self._pending: deque[do.Effect] = deque()
         self._is_performing = False
@@ -193,11 +176,11 @@ class Runner:
             do.FinishAudio: transport.finish_audio,
             do.FlushAudio: self._flush_audio,
             do.StartResponse: lambda effect: self._tasks.spawn(
-                effect.request.response_id, self._respond(effect.request)
+                effect.request.response_id, self._work.respond(effect.request)
             ),
             do.CancelResponse: lambda effect: self._tasks.cancel(effect.response_id),
             do.StartTranscription: lambda effect: self._tasks.spawn(
-                f"transcribe {effect.request.item_id}", self._transcribe(effect.request)
+                f"transcribe {effect.request.item_id}", self._work.transcribe(effect.request)
             ),
             do.DetectVoice: self._detect_voice,
             do.ResetVoice: self._reset_voice,
@@ -206,15 +189,15 @@ class Runner:
             do.DropAudio: lambda effect: engine.drop(effect.item_id),
             do.TellCut: self._tell_cut,
             do.ConfigureEngine: lambda _: engine.configure(session.engine_settings),
-            do.RunTool: lambda effect: self._tasks.spawn(effect.call_id, self._run_tool(effect)),
-            do.ListMcpTools: lambda effect: self._tasks.spawn(effect.list_id, self._list_mcp_tools(effect)),
-            do.RunMcpTool: lambda effect: self._tasks.spawn(effect.call_id, self._run_mcp_tool(effect)),
+            do.RunTool: lambda effect: self._tasks.spawn(effect.call_id, self._tool_work.run(effect)),
+            do.ListMcpTools: lambda effect: self._tasks.spawn(effect.list_id, self._tool_work.list_remote(effect)),
+            do.RunMcpTool: lambda effect: self._tasks.spawn(effect.call_id, self._tool_work.run_remote(effect)),
             do.AnswerApproval: self._answer_approval,
             do.CancelTool: lambda effect: self._tasks.cancel(effect.call_id),
             do.CloseSession: lambda effect: self.stop(effect.code, effect.reason),
         }
 
-    def _step(self, receive: Callable[[*_Input], list[do.Effect]], *given: *_Input) -> None:
+    def _step(self, receive: Callable[[*Input], list[do.Effect]], *given: *Input) -> None:
         """Give the session an input at the time that it is, and perform what it decides."""
         self._session.advance(asyncio.get_running_loop().time())
         self._perform(receive(*given))
@@ -271,75 +254,10 @@ class Runner:
     def _start_judging(self, effect: do.JudgeTurn) -> None:
         name = f"judge {effect.item_id}"
         self._tasks.cancel(name)
-        self._tasks.spawn(name, self._judge_turn(effect))
-
-    # --- Tasks ----------------------------------------------------------------------------------------------------
+        self._tasks.spawn(name, self._work.judge_turn(effect))
 
     @property
     def _tasks(self) -> NamedTasks:
         if self._running is None:
             raise RuntimeError("effects are performed inside run()")
         return self._running
-
-    async def _respond(self, request: ResponseRequest) -> None:
-        last = None
-        try:
-            async with aclosing(_from_engine(self._engine.respond(request))) as events:
-                async for last in events:
-                    self._step(self._session.receive_engine_event, request.response_id, last)
-                    if isinstance(last, AudioDelta):
-                        await self._transport.wait_playable()
-            if not isinstance(last, EngineDone):
-                raise EngineProtocolError("the engine ended a response without saying so")
-        except EngineError as error:
-            self._step(self._session.receive_engine_failure, request.response_id, error)
-
-    async def _transcribe(self, request: TranscriptionRequest) -> None:
-        last = None
-        try:
-            async with aclosing(_from_engine(self._engine.transcribe(request))) as events:
-                async for last in events:
-                    self._step(self._session.receive_transcription_event, request.item_id, last)
-            if not isinstance(last, TranscriptDone):
-                raise EngineProtocolError("the engine ended a transcription without saying so")
-        except EngineError as error:
-            self._step(self._session.receive_transcription_failure, request.item_id, error)
-
-    async def _judge_turn(self, effect: do.JudgeTurn) -> None:
-        probability = await self._judge.judge(effect.frame) if self._judge is not None else None
-        if probability is not None:
-            self._step(self._session.receive_turn_judgement, effect.item_id, effect.silence_start, probability)
-
-    async def _run_tool(self, effect: do.RunTool) -> None:
-        context = ToolContext(self._session.config.id, self._agent_name, self._session.said, self._phone)
-        self._end_tool(effect.call_id, await self._tools.run(effect.name, effect.arguments, context))
-
-    async def _list_mcp_tools(self, effect: do.ListMcpTools) -> None:
-        listing = await self._servers.list_tools(effect.list_id, effect.server)
-        self._step(self._session.receive_mcp_tools, effect.list_id, listing)
-
-    async def _run_mcp_tool(self, effect: do.RunMcpTool) -> None:
-        self._end_tool(effect.call_id, await self._servers.call(effect.list_id, effect.name, effect.arguments))
-
-    @property
-    def _servers(self) -> RemoteTools:
-        if self._remote is None:
-            raise RuntimeError("a session that serves MCP runs with `remote`")
-        return self._remote
-
-    def _end_tool(self, call_id: str, result: ToolResult) -> None:
-        self._meter.metrics.tool_calls.labels("failed" if result.failed else "completed").inc()
-        self._step(self._session.receive_tool_output, call_id, result)
-
-
-async def _from_engine(events: AsyncGenerator[_Event, None]) -> AsyncGenerator[_Event, None]:
-    """Pass an engine's events on. A fault of the engine costs the response, not the call."""
-    try:
-        async with aclosing(events):
-            async for event in events:
-                yield event
-    except EngineError:
-        raise
-    except Exception as error:
-        _log.exception("the engine failed")
-        raise EngineProtocolError("The engine had an error.") from error
