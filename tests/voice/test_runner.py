@@ -24,14 +24,11 @@ from voice.engines.port import (
     TranscriptionEvent,
     TranscriptionRequest,
 )
-from voice.errors import CapacityError, ContractError, EngineError, EngineUnavailable, KeyLimitReached
+from voice.errors import EngineError, EngineUnavailable
 from voice.manager import SessionManager
 from voice.metrics import Metrics
 from voice.places import AgentRuntime, SessionLimits
 from voice.protocol import server_events as wire_events
-from voice.protocol.codec import decode_client_event
-from voice.protocol.session_config import SessionUpdateBody
-from voice.room import Room
 from voice.tooling import ServiceTools, ToolContext, ToolResult, ToolSpec
 
 CREATE = '{"type":"response.create"}'
@@ -331,15 +328,6 @@ async def test_a_fault_of_ours_ends_that_session_only(transport, monkeypatch):
     assert transport.closed == (1011, "The server had an error.")
 
 
-async def test_a_place_that_was_stopped_before_it_began_is_never_run(transport):
-    manager = make_manager(FakeEngine(hello))
-    place = manager.admit(manager.resolve(None))
-    await manager.drain(0.0)
-    await place.run(transport)
-    assert transport.closed == (1001, "The service is stopping.")
-    assert transport.sent == []
-
-
 async def test_a_fault_in_a_verdict_on_voice_ends_that_session_too(transport, monkeypatch):
     def broken(*_: object) -> None:
         raise ZeroDivisionError
@@ -351,89 +339,3 @@ async def test_a_fault_in_a_verdict_on_voice_ends_that_session_too(transport, mo
 
     await asyncio.gather(converse(FakeEngine(hello), transport), client())
     assert transport.closed == (1011, "The server had an error.")
-
-
-async def test_a_sideband_steers_a_session_between_the_clients_own_events(transport):
-    manager = make_manager(FakeEngine(hello))
-    place = manager.admit(manager.resolve(None))
-    await place.receive(decode_client_event(CREATE))
-    session = asyncio.create_task(place.run(transport))
-    await transport.until("session.created")
-    assert "response.created" not in [event.type for event in transport.sent]
-    await place.receive(decode_client_event(CREATE))
-    await transport.until("response.done")
-    transport.hang_up()
-    await session
-    await place.receive(decode_client_event(CREATE))
-
-
-async def test_the_manager_admits_no_more_than_it_may():
-    manager = make_manager(FakeEngine(hello))
-    agent = manager.resolve(None)
-    first, _ = manager.admit(agent), manager.admit(agent)
-    with pytest.raises(CapacityError):
-        manager.admit(agent)
-    first.release()
-    manager.admit(agent)
-
-
-async def test_nobody_has_that_name():
-    with pytest.raises(ContractError, match="nobody"):
-        make_manager(FakeEngine(hello)).resolve("nobody")
-
-
-async def test_draining_ends_sessions_that_do_not_end_by_themselves(transport):
-    manager = make_manager(FakeEngine(hello))
-    session = asyncio.create_task(manager.admit(manager.resolve(None)).run(transport))
-    await transport.until("session.created")
-    await manager.drain(0.0)
-    await session
-    assert transport.closed is not None
-    assert transport.closed[0] == 1001
-    assert not manager.ready
-    with pytest.raises(CapacityError):
-        manager.admit(manager.resolve(None))
-
-
-async def test_a_key_holds_no_more_sessions_than_it_may() -> None:
-    manager = make_manager(FakeEngine(nothing_to_say), max_sessions=9, max_sessions_per_key=1)
-    agent = manager.resolve(None)
-    first = manager.admit(agent, key_id="kiosk")
-    with pytest.raises(KeyLimitReached):
-        manager.admit(agent, key_id="kiosk")
-    manager.admit(agent, key_id="ops").release()
-    first.release()
-    manager.admit(agent, key_id="kiosk").release()
-
-
-async def test_the_room_of_a_key_is_what_ends_first() -> None:
-    manager = make_manager(FakeEngine(nothing_to_say), max_sessions=3, max_sessions_per_key=2)
-    agent = manager.resolve(None)
-    assert (manager.room("kiosk"), manager.room(None)) == (Room(2, 2), Room(3, 3))
-    places = [manager.admit(agent, key_id="kiosk"), manager.admit(agent, key_id="ops")]
-    assert (manager.room("kiosk"), manager.room(None)) == (Room(2, 1), Room(3, 1))
-    places.append(manager.admit(agent, key_id="kiosk"))
-    assert (manager.room("kiosk"), manager.room("ops")) == (Room(2, 0), Room(3, 0))
-    for place in places:
-        place.release()
-    await manager.drain(0.0)
-    assert manager.room("kiosk") == Room(2, 0)
-
-
-async def test_a_session_begins_with_the_configuration_that_opened_it() -> None:
-    manager = make_manager(FakeEngine(nothing_to_say))
-    agent = manager.resolve(None)
-    opening = SessionUpdateBody(type="realtime", instructions="Be brief.")
-    assert manager.preview(agent, opening)["expires_at"] == 0
-    transport = MemoryTransport()
-    running = asyncio.create_task(manager.admit(agent, opening=opening).run(transport))
-    async with asyncio.timeout(5):
-        created = await transport.until("session.created")
-        assert isinstance(created, wire_events.SessionCreated)
-        assert created.session["instructions"] == "Be brief."
-        transport.hang_up()
-        await running
-
-
-async def nothing_to_say(_: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
-    yield EngineDone()
