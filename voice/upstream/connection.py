@@ -4,18 +4,20 @@ import asyncio
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 import structlog
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidState, InvalidStatus, InvalidURI
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.frames import CloseCode
 
 from voice.errors import EngineError, EngineOverloaded, EngineRefused, EngineUnavailable
 from voice.ids import Ids
 from voice.remote.retry import may_retry, retry_after_s
+from voice.upstream.direct import DirectConnection
 from voice.upstream.line import Line
 from voice.upstream.options import UpstreamOptions, address, handshake_headers
 from voice.upstream.words import Event
@@ -80,17 +82,23 @@ class Socket(Generic[_Line]):
         self._options = options
         self._url = url
         self._safety_identifier = safety_identifier
-        self._socket: ClientConnection | None = None
+        self._socket: DirectConnection | None = None
+        self._is_over = asyncio.Event()
+        """The connection is of no use any more, whoever found that out."""
         self._running: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Connect, and return when the upstream's session stands. Raises: EngineError; nothing is left open then."""
         options = self._options
         is_local = urlsplit(options.url).hostname in ("localhost", "127.0.0.1", "::1")
+        make: Any = partial(
+            DirectConnection, on_message=self._receive, on_lost=self._note_lost, max_bytes=_MAX_EVENT_BYTES
+        )
         try:
             async with asyncio.timeout(options.connect_s):
-                self._socket = await _Connect(
+                socket = await _Connect(
                     self._url,
+                    create_connection=make,  # typed as a class, and used as a factory
                     additional_headers=handshake_headers(options, self.request_id, self._safety_identifier),
                     compression=None,
                     max_size=_MAX_EVENT_BYTES,
@@ -98,7 +106,9 @@ class Socket(Generic[_Line]):
                     close_timeout=_CLOSE_S,
                     proxy=None if is_local else True,
                 )
-                self._running = asyncio.create_task(self._run(self._socket), name=self.request_id)
+                assert isinstance(socket, DirectConnection)
+                self._socket = socket
+                self._running = asyncio.create_task(self._run(socket), name=self.request_id)
                 await self.line.created.wait()
         except (OSError, TimeoutError, InvalidHandshake, InvalidURI, ConnectionClosed) as error:
             failed = _refusal(error)
@@ -124,11 +134,7 @@ class Socket(Generic[_Line]):
         socket = self._socket
         if socket is None or not self.line.is_usable:
             return
-        try:
-            socket.protocol.send_text(text.encode())
-            socket.send_data()
-        except (ConnectionClosed, InvalidState, OSError):
-            return  # the reader says why
+        socket.send_now(text)
         if socket.transport.get_write_buffer_size() > _MAX_WAITING_BYTES:
             self.line.lose(EngineUnavailable("The upstream does not take what it is sent."))
 
@@ -136,34 +142,37 @@ class Socket(Generic[_Line]):
         """Close. Safe to call twice, and when it was never open."""
         self.line.lose(EngineUnavailable("The connection to the upstream was closed."))
         if self._running is not None:
-            self._running.cancel()
+            self._is_over.set()
             await asyncio.wait({self._running})
         elif self._socket is not None:
             await self._socket.close()
 
-    async def _run(self, socket: ClientConnection) -> None:
+    async def _run(self, socket: DirectConnection) -> None:
+        await self._is_over.wait()
+        with suppress(OSError, TimeoutError):
+            await socket.close()
+
+    def _receive(self, message: bytes) -> None:
+        """Take the next message, in the middle of reading: nothing may be raised."""
+        if self.line.is_usable:
+            self._hand_on(message)
+        if not self.line.is_usable:
+            self._is_over.set()
+
+    def _hand_on(self, message: bytes) -> None:
+        event = _decoded(message)
+        if event is None:
+            self.line.lose(EngineUnavailable("The upstream sent something that is no event."))
+            return
         try:
-            await self._read(socket)
+            self.line.receive(event)
         except Exception:  # noqa: BLE001 - a fault of ours costs this connection, and not in silence
             _log.exception("a connection to an upstream failed")
-        finally:
             self.line.lose(EngineUnavailable("The connection to the upstream failed."))
-            with suppress(OSError, TimeoutError):
-                await socket.close()
 
-    async def _read(self, socket: ClientConnection) -> None:
-        try:
-            async for message in socket:
-                event = _decoded(message)
-                if event is None:
-                    self.line.lose(EngineUnavailable("The upstream sent something that is no event."))
-                else:
-                    self.line.receive(event)
-                if not self.line.is_usable:
-                    return
-        except ConnectionClosed:
-            pass
-        self.line.lose(_closed(socket.close_code, socket.close_reason))
+    def _note_lost(self, code: int | None, reason: str | None) -> None:
+        self.line.lose(_closed(code, reason))
+        self._is_over.set()
 
 
 class Connection(Socket[Line]):
@@ -176,7 +185,7 @@ class Connection(Socket[Line]):
         super().__init__(options, url, lambda socket: Line(options, socket.send, socket.send_audio), safety_identifier)
 
 
-def _decoded(message: str | bytes) -> dict[str, Any] | None:
+def _decoded(message: bytes) -> dict[str, Any] | None:
     try:
         event = _decoder.decode(message)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
