@@ -6,7 +6,7 @@ import importlib.util
 import json
 import shutil
 import subprocess
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,11 +14,14 @@ from typing import Any
 import pytest
 from openai import AsyncOpenAI
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
+from openai.types.realtime import realtime_client_event
+from pydantic import TypeAdapter, ValidationError
 
 from voice.errors import ModelError
 from voice.talk.microphone import Microphone
 from voice.talk.recording import Recording, load
 from voice.talk.service import ServiceProcess
+from voice.upstream.faults import Fault, FaultyUpstream
 
 SHARED = Path(__file__).parents[3] / "shared"
 DATA = Path(__file__).parents[1] / "data" / "interop"
@@ -89,6 +92,36 @@ def violations(
         return [*checker.errs, *(f"agents-js takes it as generic: {frame}" for frame in untyped(frames))]
 
     return check
+
+
+@pytest.fixture(scope="session")
+def unofficial() -> Callable[[FaultyUpstream], list[str]]:
+    """Return what of all that was sent through a proxy is no client event of the official SDK."""
+    checker: TypeAdapter[Any] = TypeAdapter(realtime_client_event.RealtimeClientEvent)
+
+    def find(proxy: FaultyUpstream) -> list[str]:
+        found = []
+        for message in (message for passage in proxy.passages for message in passage.to_upstream):
+            try:
+                checker.validate_json(message)
+            except ValidationError as error:
+                found.append(f"{message[:200]}: {error}")
+        return found
+
+    return find
+
+
+@pytest.fixture
+def stand_before(unofficial: Callable[[FaultyUpstream], list[str]]) -> Iterator[Callable[..., FaultyUpstream]]:
+    """Return a function that makes a proxy before an upstream. Whatever passes it has to be official client events."""
+    made: list[FaultyUpstream] = []
+
+    def make(target: str, faults: Sequence[Fault] = (), **options: Any) -> FaultyUpstream:
+        made.append(FaultyUpstream(target, faults, keeps=True, **options))
+        return made[-1]
+
+    yield make
+    assert [problem for proxy in made for problem in unofficial(proxy)] == []
 
 
 @pytest.fixture(scope="session")

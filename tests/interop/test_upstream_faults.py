@@ -91,7 +91,7 @@ def end_of(case: Case) -> str:
 async def call(service: ServiceProcess, scripted: ServiceProcess, case: Case) -> None:
     """Open a session before the fault, so that it meets a call under way; ask, and listen to the end or long enough."""
     faults = [case.fault] if case.fault in IN_ANSWER else [Fault.CUT, case.fault]
-    case.proxy = FaultyUpstream(scripted.url, faults, after=2, lasts=case.kind != "once")
+    case.proxy = FaultyUpstream(scripted.url, faults, after=2, lasts=case.kind != "once", keeps=True)
     loop = asyncio.get_running_loop()
     async with case.proxy.serving(port=case.port), connect(f"{service.url}?model={case.name}") as socket:
         case.frames.append(json.loads(await socket.recv()))
@@ -203,6 +203,13 @@ def test_nobody_is_run_over(fault: Fault, outcome: Outcome) -> None:
         case = outcome.cases[f"{kind}-{fault.value}"]
         assert case.proxy is not None
         assert len(case.proxy.passages) <= 6
+
+
+@EACH
+def test_everything_that_was_sent_is_official(name: str, outcome: Outcome, unofficial: Any) -> None:
+    proxy = outcome.cases[name].proxy
+    assert proxy is not None
+    assert unofficial(proxy) == []
 
 
 async def test_a_caller_is_heard_though_the_upstream_that_finds_turns_is_gone(

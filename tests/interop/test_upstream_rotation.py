@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from voice.talk.service import ServiceProcess, free_port
-from voice.upstream.faults import FaultyUpstream, Passage
+from voice.upstream.faults import Passage
 
 Frame = dict[str, Any]
 LIMIT_MINUTES = 7 / 60
@@ -73,11 +73,11 @@ def came_back(passage: Passage) -> list[Frame]:
 
 
 async def test_not_a_sample_of_an_answer_is_lost_or_doubled_when_the_line_changes_in_the_middle_of_it(
-    front: tuple[ServiceProcess, int], back: ServiceProcess, hold: Any, violations: Any
+    stand_before: Any, front: tuple[ServiceProcess, int], back: ServiceProcess, hold: Any, violations: Any
 ) -> None:
     """Four answers of three seconds, back to back; of the lines, each ends within one of them."""
     service, port = front
-    proxy = FaultyUpstream(back.url, [], keeps=True)
+    proxy = stand_before(back.url)
 
     async def conversation(client: Any) -> None:
         for turn in range(1, 5):
@@ -100,6 +100,7 @@ async def test_not_a_sample_of_an_answer_is_lost_or_doubled_when_the_line_change
 
 @pytest.mark.parametrize("mode", ["ours", "upstream"])
 async def test_not_a_sample_of_a_turn_is_lost_or_doubled_when_the_line_changes_in_the_middle_of_it(
+    stand_before: Any,
     mode: str,
     front: tuple[ServiceProcess, int],
     back: ServiceProcess,
@@ -108,7 +109,7 @@ async def test_not_a_sample_of_a_turn_is_lost_or_doubled_when_the_line_changes_i
     violations: Any,
 ) -> None:
     service, port = front
-    proxy = FaultyUpstream(back.url, [], keeps=True)
+    proxy = stand_before(back.url)
     spoken = bytearray()
 
     async def conversation(client: Any) -> None:

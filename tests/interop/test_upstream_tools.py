@@ -97,9 +97,14 @@ async def ask(client: Any) -> None:
 
 
 async def test_a_tool_of_the_second_instance_is_shown_and_its_answer_is_heard_once(
-    front: ServiceProcess, back: ServiceProcess, ports: tuple[int, int], hold: Any, violations: Callable[..., list[str]]
+    stand_before: Any,
+    front: ServiceProcess,
+    back: ServiceProcess,
+    ports: tuple[int, int],
+    hold: Any,
+    violations: Callable[..., list[str]],
 ) -> None:
-    proxy = FaultyUpstream(back.url, [], keeps=True)
+    proxy = stand_before(back.url)
 
     async def conversation(client: Any) -> None:
         await ask(client)
@@ -118,9 +123,14 @@ async def test_a_tool_of_the_second_instance_is_shown_and_its_answer_is_heard_on
 
 
 async def test_an_mcp_server_that_the_second_instance_asks_is_shown(
-    front: ServiceProcess, back: ServiceProcess, ports: tuple[int, int], hold: Any, violations: Callable[..., list[str]]
+    stand_before: Any,
+    front: ServiceProcess,
+    back: ServiceProcess,
+    ports: tuple[int, int],
+    hold: Any,
+    violations: Callable[..., list[str]],
 ) -> None:
-    proxy = FaultyUpstream(back.url, [], keeps=True)
+    proxy = stand_before(back.url)
 
     async def conversation(client: Any) -> None:
         await _listed(proxy)
@@ -137,6 +147,7 @@ async def test_an_mcp_server_that_the_second_instance_asks_is_shown(
 
 @pytest.mark.parametrize("approve", [True, False])
 async def test_the_client_is_asked_where_the_second_instance_wants_to_know(
+    stand_before: Any,
     approve: bool,
     front: ServiceProcess,
     back: ServiceProcess,
@@ -144,7 +155,7 @@ async def test_the_client_is_asked_where_the_second_instance_wants_to_know(
     hold: Any,
     violations: Callable[..., list[str]],
 ) -> None:
-    proxy = FaultyUpstream(back.url, [], keeps=True)
+    proxy = stand_before(back.url)
 
     async def conversation(client: Any) -> None:
         await _listed(proxy)
