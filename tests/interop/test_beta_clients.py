@@ -1,24 +1,15 @@
-"""The official client's beta interface, which nobody else answers any more: its own types read every frame."""
+"""What the official client's beta interface can do besides a conversation, which `test_official_clients.py` holds."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
 from openai import AsyncOpenAI, BadRequestError
-from openai.types.beta.realtime import RealtimeServerEvent
-from pydantic import Field, TypeAdapter
 
 from voice.talk.service import ServiceProcess
 
 DATA = Path(__file__).parents[1] / "data" / "interop"
-TYPED: TypeAdapter[Any] = TypeAdapter(Annotated[RealtimeServerEvent, Field(discriminator="type")])
-WEATHER: Any = {
-    "type": "function",
-    "name": "get_weather",
-    "description": "Get the weather of a city.",
-    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-}
 
 
 @pytest.fixture(scope="module")
@@ -28,63 +19,6 @@ def translating() -> Iterator[ServiceProcess]:
     config = str(DATA / "config.yaml")
     with ServiceProcess("--config", config, environment=environment, ready_timeout_s=30) as service:
         yield service
-
-
-async def configure(client: Any, **session: Any) -> None:
-    heard = {"input_audio_transcription": {"model": "whisper-1"}, "modalities": ["text", "audio"], "temperature": 0.7}
-    await client.connection.session.update(session={**heard, **session})
-    await client.wait(lambda frames: any(frame["type"] == "session.updated" for frame in frames))
-
-
-def kinds(frames: list[dict[str, Any]]) -> list[str]:
-    for frame in frames:
-        known = {"session": {**frame["session"], "model": "gpt-realtime"}} if "session" in frame else {}
-        TYPED.validate_python({**frame, **known})  # the beta knew eight models by name
-    return [frame["type"] for frame in frames]
-
-
-async def test_a_spoken_turn_with_a_tool_of_the_client(translating: ServiceProcess, hold: Any, say: Any) -> None:
-    asked: list[str] = []
-
-    def weather(arguments: dict[str, Any]) -> str:
-        asked.append(arguments["city"])
-        return "sunny, 21 degrees"
-
-    async def conversation(client: Any) -> None:
-        client.tools["get_weather"] = weather
-        await configure(client, tools=[WEATHER])
-        await client.ask(say("Good evening."))
-        await client.ask(say("What is the weather in Paris?"))
-
-    frames = await hold(translating, "client-tool", conversation, beta=True)
-    assert asked == ["Paris"]
-    said = kinds(frames)
-    for kind in ("response.audio.delta", "response.audio_transcript.done", "conversation.item.created"):
-        assert kind in said
-    assert not [kind for kind in said if "response.output_audio" in kind]
-    assert not {"conversation.item.added", "conversation.item.done"} & set(said)
-    words = [frame["transcript"] for frame in frames if frame["type"] == "response.audio_transcript.done"]
-    assert "sunny" in words[-1]
-    done = [frame["response"] for frame in frames if frame["type"] == "response.done"][-1]
-    assert (done["modalities"], done["output"][0]["content"][0]["type"]) == (["text", "audio"], "audio")
-
-
-async def test_talking_over_an_answer_cuts_it(translating: ServiceProcess, hold: Any, say: Any) -> None:
-    async def conversation(client: Any) -> None:
-        await configure(client)
-        await client.say(say("Tell me a long story."))
-        delta = await client.wait(lambda frames: [f for f in frames if f["type"] == "response.audio.delta"][30:31])
-        await client.say(say("Stop, please."))
-        await client.connection.conversation.item.truncate(
-            item_id=delta[0]["item_id"], content_index=0, audio_end_ms=500
-        )
-        await client.wait(lambda frames: any(f["type"] == "conversation.item.truncated" for f in frames))
-        await client.wait(lambda frames: sum(f["type"] == "response.done" for f in frames) >= 2)
-
-    frames = await hold(translating, "long-answer", conversation, beta=True)
-    assert "conversation.item.truncated" in kinds(frames)
-    done = next(frame["response"] for frame in frames if frame["type"] == "response.done")
-    assert (done["status"], done["status_details"]["reason"]) == ("cancelled", "turn_detected")
 
 
 async def test_a_bad_field_is_named_as_the_client_wrote_it(translating: ServiceProcess, hold: Any) -> None:

@@ -94,8 +94,7 @@ def build_app(
     app.add_routes(_Control(sessions, keys, secrets, webrtc).routes())
     app.add_routes(CallControl(keys, calls).routes())
     app.add_routes(_Service(sessions, readers, registry).routes())
-    if translates_beta:
-        app.add_routes(BetaSessions(sessions, keys, secrets).routes())
+    app.add_routes(BetaSessions(sessions, keys, secrets, translates_beta).routes())
     if translations is not None:
         _add_translations(app, Translations(translations, keys, secrets, limits, traffic))
     if webrtc is not None:

@@ -1,28 +1,45 @@
-"""Clients of the beta: how they are known, and the two routes that they got their keys from (contract 1.7, 7.7)."""
+"""Clients of the beta: how they are known, what they are told, and the two routes that they got their keys from.
+
+`server.beta_clients: refuse`     their socket is opened, told what to change, and closed with 4000 (contract 2.6)
+`server.beta_clients: translate`  they are served in their own words (contract 1.7, 7.7)
+"""
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
-import msgspec
 from aiohttp import web
 
 from transports.http.auth import KeyRing, authenticate, offered_protocols
 from transports.http.client_secrets import ClientSecrets
+from transports.http.errors import ApiError
 from transports.http.rate_limits import limit_by
 from transports.http.sessions import Sessions
 from voice.errors import ContractError
-from voice.protocol.beta import param_to_beta, session_to_beta, session_to_ga
+from voice.ids import Ids
+from voice.protocol import beta
 from voice.protocol.client_secrets import SecretRequest, decode_secret_request
-from voice.protocol.session_config import SessionUpdateBody
+from voice.protocol.server_events import ErrorBody, ErrorEvent
 
-BETA_PROTOCOL = "openai-beta.realtime-v1"
+BETA_PROTOCOL: Final = "openai-beta.realtime-v1"
 
-LIFETIME_S = 60
-"""Of the secrets that these routes make, as the beta had it."""
+REFUSED_CODE: Final = "beta_api_shape_disabled"
+_OPERATOR: Final = "Or have the operator of this service set 'server.beta_clients: translate'."
 
 
 def is_beta(request: web.Request) -> bool:
     """Tell whether a client says that it speaks the beta."""
     return "realtime=v1" in request.headers.get("OpenAI-Beta", "") or BETA_PROTOCOL in offered_protocols(request)
+
+
+def refusal() -> ErrorEvent:
+    """Return what a client is told over WebSocket: the remedies."""
+    message = (
+        "The Realtime beta API is not served. Use the GA API: leave out the header 'OpenAI-Beta: realtime=v1' (in a "
+        f"browser the subprotocol '{BETA_PROTOCOL}'), with the GA names of events and fields. {_OPERATOR}"
+    )
+    body = ErrorBody(type="invalid_request_error", code=REFUSED_CODE, message=message, param=None, event_id=None)
+    return ErrorEvent(event_id=Ids().mint("event"), error=body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +49,8 @@ class BetaSessions:
     sessions: Sessions
     keys: KeyRing
     secrets: ClientSecrets
+    translates: bool
+    """False: they are told where secrets are made today."""
 
     def routes(self) -> list[web.RouteDef]:
         """Return what is served."""
@@ -50,27 +69,32 @@ class BetaSessions:
 
     async def _mint(self, request: web.Request, kind: str) -> web.Response:
         key_id = authenticate(request, self.keys)
+        if not self.translates:
+            message = "The Realtime beta API is not served. Use the GA API: POST /v1/realtime/client_secrets."
+            raise ApiError(404, f"{message} {_OPERATOR}", code=REFUSED_CODE)
         limit_by(request, lambda: self.sessions.room(key_id))
         body = await request.read()
-        asked = _read(body, kind)
-        agent = self.sessions.resolve(asked.model)
-        session = session_to_beta(self.sessions.preview(agent, asked))
+        try:
+            asked = decode_secret_request(body, SecretRequest, partial(beta.secret_request, kind=kind))
+            agent = self.sessions.resolve(asked.session.model)
+            session = self.sessions.preview(agent, asked.session)
+        except ContractError as error:
+            raise _in_beta_words(error) from error
         value, secret = self.secrets.mint(
-            asked, key_id=key_id, lifetime_s=LIFETIME_S, size_bytes=len(body), speaks_beta=True
+            asked.session,
+            key_id=key_id,
+            lifetime_s=asked.expires_after.seconds,
+            size_bytes=len(body),
+            speaks_beta=True,
         )
-        return web.json_response({**session, "client_secret": {"value": value, "expires_at": secret.expires_at}})
+        shown = beta.session_object(session)
+        return web.json_response({**shown, "client_secret": {"value": value, "expires_at": secret.expires_at}})
 
 
-def _read(body: bytes, kind: str) -> SessionUpdateBody:
-    """Return the configuration. Raises: ContractError that names fields as the client wrote them."""
-    try:
-        flat = msgspec.json.decode(body) if body.strip() else {}
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        raise ContractError("We could not parse the JSON body of your request.", code=None) from None
-    session = session_to_ga(flat, kind=kind) if isinstance(flat, dict) else flat
-    try:
-        return decode_secret_request(msgspec.json.encode({"session": session}), SecretRequest).session
-    except ContractError as error:
-        path = param_to_beta(error.param)
-        error.param = path.removeprefix("session.") if path is not None else None
-        raise
+def _in_beta_words(error: ContractError) -> ContractError:
+    return ContractError(
+        beta.message(error.message, beta.body_parameter),
+        code=error.code,
+        param=beta.body_parameter(error.param),
+        type=error.type,
+    )

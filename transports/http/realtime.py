@@ -11,7 +11,7 @@ import structlog
 from aiohttp import web
 
 from transports.http.auth import Caller, KeyRing, identify_caller
-from transports.http.beta import is_beta
+from transports.http.beta import REFUSED_CODE, is_beta, refusal
 from transports.http.calls import Call, Calls, call_not_found
 from transports.http.client_secrets import ClientSecrets
 from transports.http.errors import ApiError
@@ -22,10 +22,8 @@ from transports.http.sessions import Place, Sessions
 from transports.outbox import Traffic
 from transports.shared import SharedTransport
 from transports.websocket import ConversationSocket, WebSocketLimits, WebSocketTransport
-from voice.ids import Ids
 from voice.protocol.client_events import ClientEvent
-from voice.protocol.dialect import BETA, GA, Dialect
-from voice.protocol.server_events import ErrorBody, ErrorEvent
+from voice.protocol.dialect import GA, Dialect, beta_dialect
 from voice.protocol.session_config import SessionUpdateBody
 
 log = structlog.get_logger(__name__)
@@ -59,8 +57,8 @@ class Realtime:
         _check_request(request)
         if "call_id" in request.query:
             return await self._join(request, caller)
-        dialect = BETA if is_beta(request) or caller.speaks_beta else GA
-        if dialect is BETA and not self.translates_beta:
+        dialect = beta_dialect() if is_beta(request) or caller.speaks_beta else GA
+        if dialect is not GA and not self.translates_beta:
             return await self._refuse_beta(request)
         limit_by(request, lambda: self.sessions.room(caller.key_id))
         opening = _opening(request, caller)
@@ -130,19 +128,8 @@ class Realtime:
     async def _refuse_beta(self, request: web.Request) -> web.StreamResponse:
         """Accept the socket only to say why not: so the GA service does, and old clients show it (contract 2.6)."""
         transport = await self._accept(request, GA)
-        transport.send_event(
-            ErrorEvent(
-                event_id=Ids().mint("event"),
-                error=ErrorBody(
-                    type="invalid_request_error",
-                    code="beta_api_shape_disabled",
-                    message="The Realtime beta API is not served. Use the GA API: remove the 'OpenAI-Beta' header.",
-                    param=None,
-                    event_id=None,
-                ),
-            )
-        )
-        await transport.aclose(BETA_REFUSED, "beta_api_shape_disabled")
+        transport.send_event(refusal())
+        await transport.aclose(BETA_REFUSED, REFUSED_CODE)
         return transport.response
 
 

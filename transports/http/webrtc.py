@@ -31,7 +31,7 @@ from transports.webrtc.network import Network
 from transports.webrtc.peer import Peer
 from transports.webrtc.settings import WebRtcSettings, link_headers
 from transports.webrtc.transport import WebRtcTransport
-from voice.protocol.dialect import BETA, GA
+from voice.protocol.dialect import GA, beta_dialect
 from voice.protocol.opening import combine, decode_opening
 from voice.protocol.session_config import SessionUpdateBody
 
@@ -142,7 +142,8 @@ class WebRtcCalls:
             if isinstance(error, PortsTaken):
                 raise _no_port() from error
             raise
-        transport = WebRtcTransport(peer, self._ticker, self.settings.limits, BETA if caller.speaks_beta else GA)
+        dialect = beta_dialect() if caller.speaks_beta else GA
+        transport = WebRtcTransport(peer, self._ticker, self.settings.limits, dialect)
         call = Call(SharedTransport(transport, place.receive), place, caller.key_id)
         self._open[call_id] = transport
         self.calls.add(call_id, call)

@@ -149,8 +149,7 @@ class WebRtcTransport:
         """Queue an event for the data channel; a peer that does not take them is given up."""
         self._last_is_error = isinstance(event, ErrorEvent)
         if self._peer.channel is not None:
-            text = self._dialect.spoken(encode_server_event(event))
-            if text is not None:
+            for text in self._dialect.spoken(encode_server_event(event)):
                 self._peer.channel.send(text)
 
     def play_audio(self, audio: PlayAudio) -> None:

@@ -1,6 +1,7 @@
 """What a client asks of `POST /v1/realtime/client_secrets`, and how strictly it is read (contract 1.2)."""
 
-from typing import Final, Literal, TypeVar
+from collections.abc import Callable
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from pydantic import BaseModel, Field, ValidationError
@@ -31,9 +32,12 @@ class SecretRequest(ConfigModel):
 _Request = TypeVar("_Request", bound=BaseModel)
 
 
-def decode_secret_request(body: bytes, model: type[_Request]) -> _Request:
+def decode_secret_request(
+    body: bytes, model: type[_Request], translate: Callable[[Any], Any] | None = None
+) -> _Request:
     """Return the request, a `SecretRequest` or one for another kind of session; an empty body says nothing.
 
+    `translate` takes the JSON from another vocabulary.
     Raises: ContractError with the path of the first thing that is wrong.
     """
     try:
@@ -41,7 +45,7 @@ def decode_secret_request(body: bytes, model: type[_Request]) -> _Request:
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise ContractError("We could not parse the JSON body of your request.", code=None) from None
     try:
-        return model.model_validate(value)
+        return model.model_validate(value if translate is None else translate(value))
     except ValidationError as error:
         problem = explain(error)
         raise ContractError(problem.message, code=problem.code, param=problem.param or None) from None

@@ -4,7 +4,7 @@ Measured: 1.6 µs to decode an append of 40 ms (0.4 µs of it base64), 0.5 µs t
 goes through pydantic: 1 µs for a small event, 44 µs for a `session.update` with ten tools.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -44,8 +44,15 @@ _MODELS: Final[Mapping[str, type[ModelledEvent | AppendShape]]] = {**MODELLED_EV
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def decode_client_event(text: str) -> ClientEvent:
-    """Return the event, or what is wrong with it as an `InvalidEvent`. Never raises."""
+Translation = Callable[[dict[str, Any]], dict[str, Any]]
+"""From another vocabulary into the contract's; must not raise."""
+
+
+def decode_client_event(text: str, translate: Translation | None = None) -> ClientEvent:
+    """Return the event, or what is wrong with it as an `InvalidEvent`. Never raises.
+
+    `translate` is not asked about a plain append, which every vocabulary has as it is.
+    """
     if _APPEND_MARK in text:
         try:
             append = _append_decoder.decode(text)
@@ -54,7 +61,7 @@ def decode_client_event(text: str) -> ClientEvent:
         else:
             if append.event_id is None or len(append.event_id) <= MAX_EVENT_ID_CHARS:
                 return decode_audio(append.audio, append.event_id)
-    event = decode_modelled(text, _MODELS, SUPPORTED_TYPES)
+    event = decode_modelled(text, _MODELS, SUPPORTED_TYPES, translate)
     return decode_audio(event.audio, event.event_id) if isinstance(event, AppendShape) else event
 
 
@@ -70,7 +77,9 @@ def decode_audio(encoded: str, event_id: str | None) -> InputAudioBufferAppend |
         return InvalidEvent(message, param="audio", event_id=event_id)
 
 
-def decode_modelled(text: str, models: Mapping[str, type[_Model]], supported: str) -> _Model | InvalidEvent:
+def decode_modelled(
+    text: str, models: Mapping[str, type[_Model]], supported: str, translate: Translation | None = None
+) -> _Model | InvalidEvent:
     """Return the event by the model of its type, or what is wrong with it. Never raises.
 
     `supported` lists the types for whoever names another.
@@ -85,7 +94,7 @@ def decode_modelled(text: str, models: Mapping[str, type[_Model]], supported: st
         return InvalidEvent("Invalid event: expected a JSON object.", code="invalid_type")
     raw_id = event.get("event_id")
     event_id = raw_id if isinstance(raw_id, str) and len(raw_id) <= MAX_EVENT_ID_CHARS else None
-    result = _validate(event, models, supported)
+    result = _validate(event if translate is None else translate(event), models, supported)
     if isinstance(result, Problem):
         return InvalidEvent(result.message, result.code, result.param, event_id)
     return result

@@ -202,6 +202,8 @@ async def test_the_beta_shape_is_refused_on_the_open_socket(service: Any, as_hea
     async with service.client.ws_connect("/v1/realtime?model=receptionist", **how) as socket:
         event = await first_event(socket)
         assert (event["type"], event["error"]["code"]) == ("error", "beta_api_shape_disabled")
+        assert "leave out the header 'OpenAI-Beta: realtime=v1'" in event["error"]["message"]
+        assert "server.beta_clients: translate" in event["error"]["message"]
         assert (await socket.receive()).type is WSMsgType.CLOSE
         assert socket.close_code == 4000
     assert service.sessions.admitted == []
@@ -209,30 +211,6 @@ async def test_the_beta_shape_is_refused_on_the_open_socket(service: Any, as_hea
 
 async def test_the_beta_shape_needs_a_key_too(locked: Any) -> None:
     assert (await refusal(locked, "/v1/realtime", {"OpenAI-Beta": "realtime=v1"}))[0] == 401
-
-
-async def test_the_beta_is_served_where_it_is_asked_for(start: Any) -> None:
-    service = await start(translates_beta=True)
-    headers = {"OpenAI-Beta": "realtime=v1"}
-    async with service.client.ws_connect("/v1/realtime?model=receptionist", headers=headers) as socket:
-        await first_event(socket)
-        await socket.send_json({"type": "session.update", "session": {"voice": "alloy", "modalities": ["text"]}})
-        assert (await first_event(socket))["type"] == "input_audio_buffer.cleared"  # it was taken
-    async with service.client.ws_connect("/v1/realtime?model=receptionist") as socket:
-        await first_event(socket)
-        await socket.send_json({"type": "session.update", "session": {"type": "realtime", "voice": "alloy"}})
-        assert (await first_event(socket))["error"]["param"] == "session.voice"
-
-
-async def test_the_routes_of_the_beta_are_not_there_unless_asked_for(service: Any, start: Any) -> None:
-    translating = await start(translates_beta=True)
-    for each, status in ((service, 404), (translating, 200)):
-        async with each.client.post("/v1/realtime/sessions", json={"voice": "alloy"}) as answer:
-            assert answer.status == status
-    async with translating.client.post("/v1/realtime/sessions", data="{") as answer:
-        assert answer.status == 400
-    async with translating.client.post("/v1/realtime/sessions", json=[1]) as answer:
-        assert answer.status == 400
 
 
 # ---- pages of others, where no key is configured

@@ -1,228 +1,484 @@
-"""Frames of the beta become frames of the contract and back; what is not known passes as it is."""
+"""The beta's words into the contract's and back: every event, against the beta types that the SDK still has."""
 
+import copy
 import json
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openai.types.beta.realtime import RealtimeServerEvent as BetaServerEvent
-from openai.types.beta.realtime.session import Session as BetaSession
-from pydantic import TypeAdapter
+from openai.types.beta.realtime import RealtimeServerEvent
+from openai.types.beta.realtime.realtime_client_event import RealtimeClientEvent
+from openai.types.beta.realtime.session_create_response import SessionCreateResponse
+from pydantic import BaseModel, Field, TypeAdapter
 
-from voice.protocol.beta import param_to_beta, session_to_beta, session_to_ga, to_beta, to_ga
-from voice.protocol.client_events import InvalidEvent
-from voice.protocol.codec import decode_client_event
-from voice.protocol.session_config import SessionConfig
+from voice.errors import ContractError
+from voice.protocol import beta
+from voice.protocol.client_events import (
+    CLIENT_EVENT_TYPES,
+    ConversationItemCreate,
+    InputAudioBufferAppend,
+    InvalidEvent,
+    ResponseCreate,
+    SessionUpdate,
+)
+from voice.protocol.client_secrets import SecretRequest, decode_secret_request
+from voice.protocol.codec import encode_server_event
+from voice.protocol.dialect import beta_dialect
+from voice.protocol.items import MessageItem
+from voice.protocol.server_events import SERVER_EVENTS, ErrorBody, ErrorEvent, SessionCreated
+from voice.protocol.session_config import NamedToolChoice, SessionConfig, merge, transcription_wire
 
-TYPED: TypeAdapter[Any] = TypeAdapter(BetaServerEvent)
+DATA = Path(__file__).parents[2] / "data"
+FRAMES = [json.loads(line) for line in (DATA / "realtime_server_events.jsonl").read_text().splitlines()]
+OF_BOTH = [frame for frame in FRAMES if frame["type"] not in ("conversation.created", "conversation.item.created")]
+SDK: TypeAdapter[Any] = TypeAdapter(Annotated[RealtimeServerEvent, Field(discriminator="type")])
+CLIENT_SDK: TypeAdapter[Any] = TypeAdapter(Annotated[RealtimeClientEvent, Field(discriminator="type")])
+
+KNOWN_EXTRAS = {
+    *(".session.object", ".session.expires_at", ".session.client_secret", ".session.include"),
+    *(".session.tracing", ".session.turn_detection.idle_timeout_ms", ".session.input_audio_noise_reduction.strength"),
+    *(".name", ".response.usage.input_token_details.image_tokens"),
+    ".response.usage.input_token_details.cached_tokens_details",
+}
+"""What the real beta sent, too, or what says more than its types: no client of it minded."""
 
 FLAT: dict[str, Any] = {
     "modalities": ["text", "audio"],
-    "instructions": "Be kind.",
-    "voice": "alloy",
-    "speed": 1.2,
+    "instructions": "Be brief.",
+    "voice": "verse",
+    "speed": 1.25,
     "input_audio_format": "g711_ulaw",
-    "output_audio_format": "pcm16",
-    "input_audio_transcription": {"model": "whisper-1"},
+    "output_audio_format": "g711_alaw",
+    "input_audio_transcription": {"model": "whisper-1", "language": "en"},
     "input_audio_noise_reduction": {"type": "near_field"},
-    "turn_detection": {"type": "server_vad", "threshold": 0.6},
-    "tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}}],
+    "turn_detection": {"type": "server_vad", "threshold": 0.4, "prefix_padding_ms": 200, "silence_duration_ms": 300},
+    "tools": [{"type": "function", "name": "add", "description": "Adds.", "parameters": {"type": "object"}}],
     "tool_choice": "auto",
     "temperature": 0.8,
-    "max_response_output_tokens": 200,
+    "max_response_output_tokens": 400,
 }
+"""A session of the beta with all its fields."""
 
 
-def ga(event: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(to_ga(json.dumps(event)))
+def extras(model: Any, path: str = "") -> set[str]:
+    if isinstance(model, list):
+        return {name for child in model for name in extras(child, path)}
+    if not isinstance(model, BaseModel):
+        return set()
+    found = {f"{path}.{name}" for name in model.model_extra or {}}
+    for name in type(model).model_fields:
+        found |= extras(getattr(model, name, None), f"{path}.{name}")
     return found
 
 
-def beta(event: dict[str, Any]) -> dict[str, Any] | None:
-    # As the codec writes them: `type` first.
-    frame = to_beta(json.dumps({"event_id": "event_1", **event}, separators=(",", ":")))
-    return json.loads(frame) if frame is not None else None
+def assert_sdk_takes(event: dict[str, Any]) -> None:
+    assert extras(SDK.validate_json(json.dumps(event), strict=True)) <= KNOWN_EXTRAS
 
 
-def test_a_flat_session_becomes_a_nested_one_that_the_service_takes() -> None:
-    event = ga({"type": "session.update", "session": FLAT})
-    assert event["session"] == {
+def decoded(event: dict[str, Any]) -> Any:
+    return beta_dialect().decode(json.dumps(event))
+
+
+def refusal(event: dict[str, Any]) -> dict[str, Any]:
+    """Return the error that a beta client reads about an event of its own."""
+    dialect = beta_dialect()
+    problem = dialect.decode(json.dumps(event))
+    assert isinstance(problem, InvalidEvent), problem
+    body = ErrorBody(code=problem.code, message=problem.message, param=problem.param, event_id=problem.event_id)
+    (text,) = dialect.spoken(encode_server_event(ErrorEvent(event_id="event_1", error=body)))
+    error: dict[str, Any] = json.loads(text)["error"]
+    return error
+
+
+def configured(session: dict[str, Any]) -> SessionConfig:
+    update = decoded({"type": "session.update", "session": session})
+    assert isinstance(update, SessionUpdate), update
+    return merge(SessionConfig(id="sess_1", model="gpt-realtime", expires_at=1), update.session, voice_is_fixed=False)
+
+
+# --- What a client says -----------------------------------------------------------------------------------------------
+
+
+def test_every_field_of_a_flat_session_takes_effect_and_is_shown_as_it_was_given() -> None:
+    config = configured(FLAT)
+    heard, spoken = config.audio.input, config.audio.output
+    assert (config.output_modalities, config.max_output_tokens, spoken.voice, spoken.speed) == (
+        ["audio"],
+        400,
+        "verse",
+        1.25,
+    )
+    assert (heard.format.type, spoken.format.type) == ("audio/pcmu", "audio/pcma")
+    assert heard.noise_reduction is not None
+    shown = beta.session_object(config.to_wire())
+    shown["turn_detection"] = {name: shown["turn_detection"][name] for name in FLAT["turn_detection"]}
+    shown["input_audio_noise_reduction"].pop("strength", None)
+    assert {name: shown[name] for name in FLAT} == {**FLAT, "modalities": ["audio", "text"]}
+
+
+def test_what_a_session_update_does_not_say_is_left_alone() -> None:
+    update = decoded({"type": "session.update", "session": {"voice": "verse"}})
+    assert update.session.model_dump(exclude_unset=True) == {
         "type": "realtime",
-        "output_modalities": ["audio"],
-        "instructions": "Be kind.",
-        "audio": {
-            "output": {"voice": "alloy", "speed": 1.2, "format": {"type": "audio/pcm", "rate": 24000}},
-            "input": {
-                "format": {"type": "audio/pcmu"},
-                "transcription": {"model": "whisper-1"},
-                "noise_reduction": {"type": "near_field"},
-                "turn_detection": {"type": "server_vad", "threshold": 0.6},
+        "audio": {"output": {"voice": "verse"}},
+    }
+
+
+@pytest.mark.parametrize("name", ["turn_detection", "input_audio_transcription", "input_audio_noise_reduction"])
+def test_null_turns_a_setting_off(name: str) -> None:
+    assert beta.session_object(configured({name: None}).to_wire())[name] is None
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"), [(["text"], ["text"]), (["audio"], ["audio"]), (["text", "audio"], ["audio"])]
+)
+def test_speech_and_its_words_are_one_modality(said: list[str], meant: list[str]) -> None:
+    assert configured({"modalities": said}).output_modalities == meant
+
+
+def test_a_transcription_session_is_updated_under_its_old_name() -> None:
+    update = decoded(
+        {
+            "type": "transcription_session.update",
+            "session": {
+                "input_audio_format": "pcm16",
+                "input_audio_transcription": {"model": "whisper-1", "prompt": "cards"},
+                "modalities": ["text"],
+                "include": ["item.input_audio_transcription.logprobs"],
             },
+        }
+    )
+    assert isinstance(update, SessionUpdate)
+    assert update.session.type == "transcription"
+    assert update.session.audio.input.transcription is not None
+    assert "output_modalities" not in update.session.model_fields_set
+
+
+def test_a_response_is_asked_for_in_flat_words() -> None:
+    event = {
+        "type": "response.create",
+        "event_id": "mine",
+        "response": {
+            "modalities": ["text", "audio"],
+            "voice": "sage",
+            "output_audio_format": "pcm16",
+            "max_response_output_tokens": "inf",
+            "temperature": 0.7,
+            "conversation": "none",
+            "tool_choice": {"type": "function", "function": {"name": "add"}},
+            "input": [
+                {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "Hello."}]},
+                {"type": "item_reference", "id": "item_1"},
+            ],
         },
-        "tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}}],
-        "tool_choice": "auto",
-        "max_output_tokens": 200,
     }
-    assert not isinstance(decode_client_event(json.dumps(event)), InvalidEvent)
-
-
-def test_text_alone_stays_text_and_a_tool_by_name_is_a_function() -> None:
-    session = session_to_ga({"modalities": ["text"], "tool_choice": "get_weather"})
-    assert session["output_modalities"] == ["text"]
-    assert session["tool_choice"] == {"type": "function", "name": "get_weather"}
-
-
-def test_turning_turn_detection_off_stays_off() -> None:
-    assert session_to_ga({"turn_detection": None})["audio"] == {"input": {"turn_detection": None}}
-
-
-def test_a_transcription_session_is_an_update_of_that_kind() -> None:
-    flat = {"input_audio_transcription": {"model": "whisper-1"}, "modalities": ["text"]}
-    event = ga({"type": "transcription_session.update", "session": flat})
-    assert event == {
-        "type": "session.update",
-        "session": {"type": "transcription", "audio": {"input": {"transcription": {"model": "whisper-1"}}}},
-    }
-
-
-def test_a_response_of_the_beta_has_its_overrides() -> None:
-    response = {
-        "modalities": ["audio", "text"],
-        "voice": "verse",
-        "output_audio_format": "g711_alaw",
-        "temperature": 0.9,
-        "max_response_output_tokens": "inf",
-        "input": [{"type": "message", "role": "assistant", "content": [{"type": "text", "text": "Yes."}]}],
-    }
-    assert ga({"type": "response.create", "response": response})["response"] == {
+    asked = decoded(event)
+    assert isinstance(asked, ResponseCreate)
+    assert asked.response is not None
+    assert asked.response.model_dump(exclude_unset=True, exclude={"input"}) == {
         "output_modalities": ["audio"],
-        "audio": {"output": {"voice": "verse", "format": {"type": "audio/pcma"}}},
+        "audio": {"output": {"voice": "sage", "format": {"type": "audio/pcm", "rate": 24000}}},
         "max_output_tokens": "inf",
-        "input": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Yes."}]}],
+        "conversation": "none",
+        "tool_choice": {"type": "function", "name": "add"},
     }
+    said = (asked.response.input or [])[0]
+    assert isinstance(said, MessageItem)
+    assert said.content[0].type == "output_text"
 
 
 @pytest.mark.parametrize(
     ("role", "kind"), [("assistant", "output_text"), ("user", "input_text"), ("system", "input_text")]
 )
 def test_text_of_an_item_is_told_apart_by_its_role(role: str, kind: str) -> None:
-    item = {"type": "message", "role": role, "content": [{"type": "text", "text": "Hi."}]}
-    event = ga({"type": "conversation.item.create", "item": item})
-    assert event["item"]["content"] == [{"type": kind, "text": "Hi."}]
-    assert not isinstance(decode_client_event(json.dumps(event)), InvalidEvent)
+    item = {"type": "message", "role": role, "content": [{"type": "text", "text": "Hello."}]}
+    created = decoded({"type": "conversation.item.create", "item": item})
+    assert isinstance(created, ConversationItemCreate)
+    assert isinstance(created.item, MessageItem)
+    assert created.item.content[0].type == kind
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"),
-    [
-        ("response.output_text.delta", "response.text.delta"),
-        ("response.output_audio.delta", "response.audio.delta"),
-        ("response.output_audio.done", "response.audio.done"),
-        ("response.output_audio_transcript.done", "response.audio_transcript.done"),
-        ("conversation.item.added", "conversation.item.created"),
-        ("input_audio_buffer.committed", "input_audio_buffer.committed"),
-    ],
+    "said", ["add", {"type": "function", "name": "add"}, {"type": "function", "function": {"name": "add"}}]
 )
-def test_events_have_their_old_names(ours: str, theirs: str) -> None:
-    assert beta({"type": ours}) == {"type": theirs, "event_id": "event_1"}
+def test_a_function_is_chosen_in_three_ways_and_shown_by_its_name(said: Any) -> None:
+    config = configured({"tool_choice": said})
+    assert config.tool_choice == NamedToolChoice(type="function", name="add")
+    assert beta.session_object(config.to_wire())["tool_choice"] == "add"
+
+
+def test_an_append_is_the_same_in_both() -> None:
+    assert decoded({"type": "input_audio_buffer.append", "audio": "AAAA"}) == InputAudioBufferAppend(b"\0\0\0")
+
+
+def test_the_words_of_the_contract_are_understood_too() -> None:
+    session = {"type": "realtime", "audio": {"output": {"voice": "cedar"}}, "output_modalities": ["text"]}
+    config = configured({**session, "turn_detection": None})
+    assert (config.audio.output.voice, config.audio.input.turn_detection) == ("cedar", None)
+
+
+CLIENT_EVENTS: list[dict[str, Any]] = [
+    {"type": "session.update", "session": FLAT},
+    {"type": "transcription_session.update", "session": {"input_audio_format": "pcm16"}},
+    {"type": "input_audio_buffer.append", "audio": "AAAA"},
+    {"type": "input_audio_buffer.commit"},
+    {"type": "input_audio_buffer.clear"},
+    {"type": "output_audio_buffer.clear"},
+    {
+        "type": "conversation.item.create",
+        "previous_item_id": "root",
+        "item": {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello"}]},
+    },
+    {"type": "conversation.item.retrieve", "item_id": "item_u"},
+    {"type": "conversation.item.truncate", "item_id": "item_a", "content_index": 0, "audio_end_ms": 1500},
+    {"type": "conversation.item.delete", "item_id": "item_u"},
+    {"type": "response.create", "response": {"modalities": ["text"]}},
+    {"type": "response.cancel", "response_id": "resp_1"},
+]
+
+
+@pytest.mark.parametrize("event", CLIENT_EVENTS, ids=lambda event: str(event["type"]))
+def test_every_client_event_of_the_beta_is_understood(event: dict[str, Any]) -> None:
+    CLIENT_SDK.validate_json(json.dumps(event), strict=True) if "response_id" not in event else None
+    assert not isinstance(decoded(event), InvalidEvent)
+
+
+def test_these_are_all_client_events() -> None:
+    assert {event["type"] for event in CLIENT_EVENTS} == {*CLIENT_EVENT_TYPES, "transcription_session.update"}
+
+
+# --- What the server says ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frame", OF_BOTH, ids=lambda frame: str(frame["type"]))
+def test_every_server_event_is_one_that_the_beta_knows_or_is_not_sent(frame: dict[str, Any]) -> None:
+    before = copy.deepcopy(frame)
+    sent = beta.ServerWords().of(frame)
+    assert frame == before
+    assert bool(sent) != (frame["type"] in beta.NOT_SHOWN)
+    for event in sent:
+        if "session" in event:  # the types list the models of their time
+            event["session"]["model"] = "gpt-realtime"
+        assert_sdk_takes(event)
+        assert event["event_id"].startswith(frame["event_id"])
+
+
+def test_these_are_all_server_events() -> None:
+    assert {frame["type"] for frame in FRAMES} == set(SERVER_EVENTS)
+
+
+def test_every_event_of_the_beta_is_sent_for_something() -> None:
+    sent = {event["type"] for frame in OF_BOTH for event in beta.ServerWords().of(frame)}
+    known = {type_.model_fields["type"].annotation.__args__[0] for type_ in RealtimeServerEvent.__origin__.__args__}  # type: ignore[attr-defined]
+    assert known - sent == {"transcription_session.updated"}
+    assert len(known) == 34
+
+
+def test_a_session_begins_with_its_conversation_which_responses_name() -> None:
+    words = beta.ServerWords()
+    created, begun = words.of({"type": "session.created", "event_id": "event_1", "session": SESSION.to_wire()})
+    assert created["session"]["modalities"] == ["audio", "text"]
+    assert created["session"]["input_audio_format"] == "pcm16"
+    assert not {"type", "audio", "output_modalities", "truncation"} & set(created["session"])
+    assert begun["type"] == "conversation.created"
+    frame = next(frame for frame in FRAMES if frame["type"] == "response.created")
+    (event,) = words.of(frame)
+    assert event["response"]["conversation_id"] == begun["conversation"]["id"]
+    (aside,) = words.of({**frame, "response": {**frame["response"], "conversation_id": None}})
+    assert aside["response"]["conversation_id"] is None
+
+
+SESSION = SessionConfig(id="sess_1", model="gpt-realtime", expires_at=1)
+
+
+@pytest.mark.parametrize("state", ["created", "updated"])
+def test_a_transcription_session_is_shown_under_its_old_name(state: str) -> None:
+    session = transcription_wire(SESSION)
+    (event,) = beta.ServerWords().of({"type": f"session.{state}", "event_id": "event_1", "session": session})
+    assert event["type"] == f"transcription_session.{state}"
+    assert event["session"]["object"] == "realtime.transcription_session"
+    assert event["session"]["input_audio_transcription"] is None
+    assert "temperature" not in event["session"]
+
+
+def test_a_response_is_shown_in_flat_words() -> None:
+    response = {
+        "id": "resp_1",
+        "output": [{"id": "a", "type": "message", "role": "assistant", "content": [{"type": "output_audio"}]}],
+        "output_modalities": ["audio"],
+        "audio": {"output": {"format": {"type": "audio/pcmu"}, "voice": "verse"}},
+        "max_output_tokens": "inf",
+    }
+    (event,) = beta.ServerWords().of({"type": "response.done", "event_id": "event_1", "response": response})
+    assert event["response"] == {
+        "id": "resp_1",
+        "output": [{"id": "a", "type": "message", "role": "assistant", "content": [{"type": "audio"}]}],
+        "modalities": ["audio", "text"],
+        "output_audio_format": "g711_ulaw",
+        "voice": "verse",
+        "temperature": 0.8,
+        "max_output_tokens": "inf",
+    }
+
+
+def test_the_calls_of_a_service_leave_no_gap() -> None:
+    """Clients of the beta order by `previous_item_id`, and an item that they were never shown would break the chain."""
+    words = beta.ServerWords()
+    message = {"type": "message", "role": "assistant", "content": []}
+
+    def added(name: str, previous: str | None, **item: Any) -> list[dict[str, Any]]:
+        event = {"type": "conversation.item.added", "event_id": "event_1", "previous_item_id": previous}
+        return words.of({**event, "item": {"id": name, **item}})
+
+    assert added("u", None, **message)[0]["type"] == "conversation.item.created"
+    assert added("list", "u", type="mcp_list_tools") == []
+    assert added("call", "list", type="mcp_call") == []
+    assert added("a", "call", **message)[0]["previous_item_id"] == "u"
+    committed = {"type": "input_audio_buffer.committed", "event_id": "event_1", "item_id": "v"}
+    assert words.of({**committed, "previous_item_id": "call"})[0]["previous_item_id"] == "u"
+    done = {"type": "response.done", "event_id": "event_1", "response": {"output": [{"type": "mcp_call"}]}}
+    assert words.of(done)[0]["response"]["output"] == []
+
+
+def test_an_item_is_created_once() -> None:
+    words, item = beta.ServerWords(), {"id": "u", "type": "message", "role": "user", "content": []}
+    about = {"event_id": "event_1", "previous_item_id": None, "item": item}
+    sent = [
+        *words.of({"type": "conversation.item.added", **about}),
+        *words.of({"type": "conversation.item.done", **about}),
+    ]
+    assert [event["type"] for event in sent] == ["conversation.item.created"]
 
 
 def test_the_audio_of_a_delta_is_not_touched() -> None:
     frame = '{"type":"response.output_audio.delta","event_id":"e","delta":"AAAA"}'
-    assert to_beta(frame) == '{"type":"response.audio.delta","event_id":"e","delta":"AAAA"}'
+    (sent,) = beta_dialect().spoken(frame)
+    assert sent == '{"type":"response.audio.delta","event_id":"e","delta":"AAAA"}'
 
 
-def test_done_of_an_item_was_not_known() -> None:
-    assert beta({"type": "conversation.item.done", "item": {}}) is None
+def test_a_frame_is_json_with_its_nulls() -> None:
+    event = SessionCreated(event_id="event_1", session=SESSION.to_wire())
+    first, _ = beta_dialect().spoken(encode_server_event(event))
+    assert json.loads(first)["session"]["input_audio_transcription"] is None
 
 
-def test_an_answer_is_shown_as_the_beta_had_it() -> None:
-    item = {
-        "id": "item_1",
-        "object": "realtime.item",
-        "type": "message",
-        "status": "completed",
-        "role": "assistant",
-        "content": [{"type": "output_audio", "transcript": "Hi."}],
-    }
-    done = beta(
-        {
-            "type": "response.done",
-            "response": {
-                "id": "resp_1",
-                "object": "realtime.response",
-                "status": "completed",
-                "output_modalities": ["audio"],
-                "audio": {"output": {"voice": "alloy", "format": {"type": "audio/pcm", "rate": 24000}}},
-                "output": [item],
-            },
-        }
-    )
-    assert done is not None
-    assert done["response"]["modalities"] == ["text", "audio"]
-    assert (done["response"]["voice"], done["response"]["output_audio_format"]) == ("alloy", "pcm16")
-    assert done["response"]["output"][0]["content"] == [{"type": "audio", "transcript": "Hi."}]
-    assert "audio" not in done["response"]
-    TYPED.validate_python(done)
-
-
-def test_a_session_there_and_back_is_the_flat_one() -> None:
-    config = SessionConfig(id="sess_1", model="gpt-realtime", expires_at=9)
-    flat = session_to_beta(config.to_wire())
-    BetaSession.model_validate(flat, strict=True)
-    assert flat["modalities"] == ["text", "audio"]
-    assert (flat["voice"], flat["input_audio_format"], flat["max_response_output_tokens"]) == ("alloy", "pcm16", "inf")
-    assert flat["turn_detection"]["type"] == "server_vad"
-    assert not flat.keys() & {"audio", "type", "output_modalities", "max_output_tokens"}
-
-
-def test_a_transcription_session_keeps_its_name() -> None:
-    event = beta(
-        {"type": "session.updated", "session": {"type": "transcription", "object": "realtime.transcription_session"}}
-    )
-    assert event is not None
-    assert event["type"] == "transcription_session.updated"
+# --- Errors -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"),
+    ("session", "param", "words"),
     [
-        ("session.audio.input.turn_detection.threshold", "session.turn_detection.threshold"),
-        ("session.audio.output.voice", "session.voice"),
-        ("response.output_modalities", "response.modalities"),
-        ("session.audios", "session.audios"),
-        ("item.content[0].text", "item.content[0].text"),
-        (None, None),
+        ({"voice": 5}, "session.voice", "Invalid type for 'session.voice': expected a string or an object"),
+        (
+            {"input_audio_format": "mp3"},
+            "session.input_audio_format",
+            "Invalid value: 'mp3'. Supported values are: 'pcm16', 'g711_ulaw', and 'g711_alaw'.",
+        ),
+        ({"output_audio_format": 8}, "session.output_audio_format", "'session.output_audio_format'"),
+        (
+            {"turn_detection": {"type": "server_vad", "threshold": 2}},
+            "session.turn_detection.threshold",
+            "above maximum",
+        ),
+        ({"turn_detection": {"type": "guess"}}, "session.turn_detection.type", "'server_vad' and 'semantic_vad'"),
+        ({"modalities": ["text", "video"]}, "session.modalities[1]", "'video'"),
+        ({"max_response_output_tokens": 0}, "session.max_response_output_tokens", "below minimum"),
+        ({"input_audio_transcription": {"kind": 1}}, "session.input_audio_transcription.kind", "Unknown parameter"),
+        ({"volume": 3}, "session.volume", "Unknown parameter: 'session.volume'."),
     ],
 )
-def test_errors_name_what_the_client_wrote(ours: str | None, theirs: str | None) -> None:
-    assert param_to_beta(ours) == theirs
+def test_an_error_about_a_session_is_in_the_clients_own_words(session: Any, param: str, words: str) -> None:
+    error = refusal({"type": "session.update", "event_id": "mine", "session": session})
+    assert (error["param"], error["event_id"]) == (param, "mine")
+    assert words in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("event", "param", "words"),
+    [
+        ({"type": "response.create", "response": {"voice": 1}}, "response.voice", "'response.voice'"),
+        ({"type": "response.create", "response": 5}, "response", "'response'"),
+        ({"type": "session.update", "session": [1]}, "session", "'session'"),
+        ({"type": "session.update"}, "session", "Missing required parameter: 'session'."),
+        ({"type": "session.update", "session": {"audio": 5, "voice": "ash"}}, "session.audio", "'session.audio'"),
+        ({"type": "conversation.item.create", "item": 5}, "item", "'item'"),
+        (
+            {
+                "type": "conversation.item.create",
+                "item": {"type": "message", "role": "assistant", "content": [{"type": "audio", "audio": "AAAA"}]},
+            },
+            "item.content[0].type",
+            "Invalid value: 'audio'. Supported values are: 'text'.",
+        ),
+        ({"type": "what"}, "type", "Invalid value: 'what'."),
+        ({"type": 5}, "type", "'type'"),
+        ({}, "type", "Missing required parameter: 'type'."),
+    ],
+)
+def test_an_error_about_anything_else_is_too(event: Any, param: str, words: str) -> None:
+    error = refusal(event)
+    assert error["param"] == param
+    assert words in error["message"]
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=5),
-    lambda below: (
-        st.lists(below, max_size=3)
-        | st.dictionaries(
-            st.sampled_from([*FLAT, "type", "audio", "content", "role", "session", "response", "item", "input"]),
-            below,
-            max_size=4,
-        )
-    ),
-    max_leaves=12,
-)
-KINDS = st.sampled_from(
-    ["session.update", "transcription_session.update", "response.create", "conversation.item.create", "other"]
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
 )
 
 
-@given(st.dictionaries(st.sampled_from(["session", "response", "item"]), JSON), KINDS)
-def test_nothing_that_a_client_sends_is_too_odd(event: dict[str, Any], kind: str) -> None:
-    json.loads(to_ga(json.dumps({**event, "type": kind})))
+@given(
+    kind=st.sampled_from([event["type"] for event in CLIENT_EVENTS]) | JSON,
+    session=st.dictionaries(st.sampled_from([*FLAT, "audio", "type", "client_secret"]), JSON, max_size=5) | JSON,
+    item=st.fixed_dictionaries({"role": st.just("assistant"), "content": JSON}) | JSON,
+)
+def test_nothing_that_a_client_sends_raises(kind: Any, session: Any, item: Any) -> None:
+    event = {"type": kind, "session": session, "response": session, "item": item}
+    before = copy.deepcopy(event)
+    beta.client_event(event)
+    beta.secret_request(session, "realtime")
+    assert event == before
 
 
-@given(st.text(max_size=20))
-def test_what_is_no_json_passes_as_it_is(text: str) -> None:
-    if not text.strip().startswith("{"):
-        assert to_ga(text) == text
+# --- REST -------------------------------------------------------------------------------------------------------------
+
+
+def asked(body: Any, kind: str = "realtime") -> SecretRequest:
+    return decode_secret_request(json.dumps(body).encode(), SecretRequest, partial(beta.secret_request, kind=kind))
+
+
+def test_a_secret_is_asked_for_by_a_flat_session() -> None:
+    request = asked({"model": "gpt-4o-realtime-preview", **FLAT})
+    assert (request.session.model, request.session.audio.output.voice) == ("gpt-4o-realtime-preview", "verse")
+    assert request.expires_after.seconds == beta.SECRET_S
+    assert asked({}).session.model_dump(exclude_unset=True) == {"type": "realtime"}
+
+
+@pytest.mark.parametrize("name", ["expires_after", "expires_at"])
+def test_the_lifetime_of_a_secret_has_two_names(name: str) -> None:
+    request = asked({"client_secret": {name: {"anchor": "created_at", "seconds": 300}}}, "transcription")
+    assert (request.expires_after.seconds, request.session.type) == (300, "transcription")
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"voice": 5}, "voice"),
+        ({"turn_detection": {"type": "server_vad", "threshold": 2}}, "turn_detection.threshold"),
+        ({"client_secret": {"expires_after": {"seconds": 5}}}, "client_secret.expires_after.seconds"),
+        ({"volume": 1}, "volume"),
+    ],
+)
+def test_an_error_about_a_body_has_the_path_in_it(body: Any, param: str) -> None:
+    with pytest.raises(ContractError) as raised:
+        asked(body)
+    assert beta.body_parameter(raised.value.param) == param
+
+
+def test_a_session_with_its_secret_is_what_the_sdk_expects() -> None:
+    shown = {**beta.session_object(configured(FLAT).to_wire()), "client_secret": {"value": "ek_1", "expires_at": 1}}
+    SessionCreateResponse.model_validate_json(json.dumps(shown), strict=True)
