@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import threading
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 from functools import cache
 from typing import Annotated, Literal
 
@@ -13,6 +13,9 @@ from tools import ToolContext, ToolFailed, tool
 
 Day = Literal["today", "tomorrow", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]
 HOURS = range(9, 18)
+
+OpeningTime = Annotated[time, Field(json_schema_extra={"formatMinimum": "09:00", "formatMaximum": "17:00"})]
+"""A time as HH:MM; "two" is 14:00 to a hairdresser."""
 
 
 class Diary:
@@ -77,16 +80,19 @@ def free_hours(day: Day) -> str:
 
 
 @tool(timeout_s=5)
-def book_appointment(name: str, day: Day, hour: Annotated[int, Field(ge=9, le=17)], context: ToolContext) -> str:
-    """Book a cut, once name, day and hour are known.
+def book_appointment(name: str, day: Day, time: OpeningTime, context: ToolContext) -> str:
+    """Book a cut, once name, day and time are known.
 
     Args:
         name: The caller's name.
         day: The day, as the caller said it.
-        hour: The hour it begins, 9 to 17.
+        time: When it begins, HH:MM.
     """
     if not name.strip():
         raise ToolFailed("The name is missing. Ask for it.")
+    if time.minute:
+        raise ToolFailed("Appointments begin on the hour. Ask for another time.")
+    hour = time.hour
     when = date_of(day, date.today())
     free = the_diary().free(when)
     phone = context.phone.caller if context.phone is not None else ""

@@ -13,7 +13,7 @@ from tools.dispatch import Dispatcher
 from tools.registry import load_tools
 from transports.softphone.call import Dialling, Softphone
 from voice.talk.service import ServiceProcess, free_port
-from voice.tooling import ToolContext
+from voice.tooling import ToolContext, ToolResult
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "phone_line"
 CONTEXT = ToolContext("sess_1", "receptionist", "")
@@ -34,12 +34,17 @@ def dispatcher(diary: Diary) -> Dispatcher:
 
 
 async def test_an_hour_is_booked_once(dispatcher: Dispatcher) -> None:
-    wanted = '{"name": "Anna", "day": "Friday", "hour": 10}'
+    wanted = '{"name": "Anna", "day": "Friday", "time": "10:00"}'
     booked = await dispatcher.run("book_appointment", wanted, CONTEXT)
     assert booked.output == "Booked: Anna, Friday at 10 am."
     again = await dispatcher.run("book_appointment", wanted, CONTEXT)
     assert again.failed
     assert "Free are 9 am, 11 am, noon." in again.output
+
+
+async def test_an_appointment_begins_on_the_hour(dispatcher: Dispatcher) -> None:
+    between = await dispatcher.run("book_appointment", '{"name": "Anna", "day": "Friday", "time": "10:30"}', CONTEXT)
+    assert between == ToolResult("Appointments begin on the hour. Ask for another time.", failed=True)
 
 
 async def test_free_hours_leave_out_what_is_booked(dispatcher: Dispatcher, diary: Diary) -> None:

@@ -33,6 +33,8 @@ class ConsoleAnnouncer:
         usual = port == 8080 and web == "http"
         talk = "voice talk question.wav" + ("" if usual else f" --url {socket}://{at}/v1/realtime")
         self._console.print(f"[bold]Listening on {web}://{escape(at)}[/]")
+        if self._config.console.enabled:
+            self._console.print(f"  page     {web}://{escape(at)}/ (open it in a browser and talk)")
         self._console.print(f"  clients  {socket}://{escape(at)}/v1/realtime?model={escape(answering)}{more}")
         self._console.print(f"  try      {escape(talk)}")
         self._console.print(f"  state    curl {web}://{escape(at)}/readyz")

@@ -4,6 +4,7 @@
 |-----------------------------------------------------------------------|----------------------------------|
 | ask for a tool, or answer for one asked for, and every value was said | talk or call it                  |
 | the same, but a value is missing                                      | nothing: the question is ready   |
+| ask what a tool looks up, and closed lists leave one value each       | call it                          |
 | anything else (small talk, questions, opinions)                       | talk                             |
 | none since the last call (its output is in)                           | talk, or a call with other values |
 
@@ -27,6 +28,9 @@ from voice.tooling import ToolSpec
 _VAGUE = "get set find check look show list search fetch do run use call make add update todays"
 _VAGUE_VERBS = frozenset(_VAGUE.split())
 """First words of tool names that do not tell one request from another."""
+
+_INQUIRIES = frozenset(("ask", "check", "find", "get", "look", "search"))
+"""First words of the names of tools that change nothing."""
 
 _MAX_TURNS = 8
 """A request that is older has been forgotten."""
@@ -134,8 +138,9 @@ def route(
         question = question_for(max(offers, key=_likelihood)) if asks and offers else ""
         return Route(_TALK, (), question, hides)
     answered = [offer for offer in complete if asks and _answers_question(offer, turns, items)]
-    if answered and not demanded:
-        complete, demanded = (answered[0],), True
+    inquiries = [offer for offer in complete if used is None and _is_inquiry(offer)]
+    if (answered or inquiries) and not demanded:
+        complete, demanded = tuple(answered or inquiries)[:1], True
     fields = [(offer.tool.name, offer.candidates) for offer in complete]
     return Route(build_grammar(fields, talks=not demanded), complete, hides_tools=hides)
 
@@ -255,6 +260,16 @@ def _outdoes(offer: Offer, other: Offer) -> bool:
     """
     needs, needs_less = ({name for name, field in each.candidates.items() if field.required} for each in (offer, other))
     return needs > needs_less and _is_named(offer) and not _is_named(other)
+
+
+def _is_inquiry(offer: Offer) -> bool:
+    """Tell whether a tool only looks something up, and two or more closed lists left one value each.
+
+    A small model answers "Are there nuts in the tart?" by itself, and wrongly.
+    """
+    needed = [field for field in offer.candidates.values() if field.required]
+    certain = all(field.is_telling and field.only_value is not None for field in needed)
+    return certain and len(needed) > 1 and _verb(offer.tool) in _INQUIRIES
 
 
 def _is_named(offer: Offer) -> bool:

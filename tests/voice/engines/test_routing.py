@@ -66,6 +66,24 @@ def test_the_tool_that_was_named_and_given_more_goes_before_one_that_was_not(
 
 
 @pytest.mark.parametrize(
+    ("tool", "said", "is_due"),
+    [
+        ("ask_kitchen", "Are there nuts in the lemon tart?", True),
+        ("ask_kitchen", "Are there nuts or milk in the lemon tart?", False),
+        ("ask_kitchen", "How much is the lemon tart?", False),
+        ("mark_dish", "Are there nuts in the lemon tart?", False),
+    ],
+)
+def test_what_can_be_looked_up_is_not_guessed(tool: str, said: str, is_due: bool) -> None:
+    properties = {
+        "dish": {"type": "string", "enum": ["lemon tart", "sea bass"]},
+        "allergen": {"type": "string", "enum": ["nuts", "milk"]},
+    }
+    spec = ToolSpec(tool, "", {"type": "object", "properties": properties, "required": ["dish", "allergen"]})
+    assert (routed((spec,), user(said)).determined_call("") is not None) is is_due
+
+
+@pytest.mark.parametrize(
     "said", ["Hello there!", "Are you open on Friday?", "Thank you, goodbye.", "How are you?", "Do you like Friday?"]
 )
 def test_small_talk_calls_nothing(book_table: ToolSpec, get_weather: ToolSpec, said: str) -> None:
