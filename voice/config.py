@@ -116,7 +116,7 @@ class ModelsConfig(Section):
     slots: int = Field(4, ge=1)
     """How many conversations keep their prompt in the language model's cache, and generate, at a time."""
     context_tokens: int = Field(4096, ge=512)
-    """Of each slot."""
+    """Of each slot: instructions, tools, the conversation and the answer. What is more is cut as `truncation` says."""
 
 
 class SilenceTurns(Section):

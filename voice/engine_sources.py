@@ -154,7 +154,10 @@ class EngineSources:
 
         llm = config.llm
         if llm is None:
-            return EngineSource(lambda session_id: CascadeEngine(models(), session_id, options), problem)
+            slot_tokens = self._config.models.context_tokens
+            return EngineSource(
+                lambda session_id: CascadeEngine(models(), session_id, options, slot_tokens=slot_tokens), problem
+            )
         language = LanguageOptions(**llm.model_dump(exclude=_SERVER_FIELDS))
         api, costs = self._api(llm), self._costs
 

@@ -44,6 +44,11 @@ __all__ = ["CascadeEngine", "CascadeOptions"]
 
 log = structlog.get_logger(__name__)
 
+DEFAULT_SLOT_TOKENS = 4096
+"""Of `models.context_tokens` in config.yaml."""
+
+_SURE_SHARE = 0.9
+
 _CONFIGURE_DEBOUNCE_S = 0.02
 
 Work = Callable[[], Awaitable[None]]
@@ -52,12 +57,20 @@ Work = Callable[[], Awaitable[None]]
 class CascadeEngine:
     """One session's view of the models."""
 
-    def __init__(self, models: Models, session_id: str, options: CascadeOptions | None = None) -> None:
-        """`models` is shared by all sessions; `session_id` names this one's cache slot."""
+    def __init__(
+        self,
+        models: Models,
+        session_id: str,
+        options: CascadeOptions | None = None,
+        *,
+        slot_tokens: int = DEFAULT_SLOT_TOKENS,
+    ) -> None:
+        """`models` is shared by all sessions; `session_id` names this one's cache slot, which takes `slot_tokens`."""
         self._models = models
         self._session_id = session_id
         self._options = options or CascadeOptions()
         self._settings = EngineSettings()
+        self._capabilities = Capabilities(context_tokens=_input_tokens(slot_tokens, self._options))
         self._hearing = Hearing(models, session_id)
         self._ids = Ids()
         self._background: asyncio.Task[None] | None = None
@@ -73,7 +86,7 @@ class CascadeEngine:
     @property
     def capabilities(self) -> Capabilities:
         """It reads what it hears."""
-        return Capabilities()
+        return self._capabilities
 
     async def open(self, settings: EngineSettings) -> None:
         """Begin to work the prompt's prefix into the cache."""
@@ -204,6 +217,11 @@ class CascadeEngine:
         if self._background is not None:
             self._background.cancel()
             self._background = None
+
+
+def _input_tokens(slot_tokens: int, options: CascadeOptions) -> int:
+    """Return what is left for a prompt: beside the answer, and less what an estimate by characters may be off by."""
+    return int(max(0, slot_tokens - options.max_output_tokens) * _SURE_SHARE)
 
 
 async def _quietly(work: Work, session_id: str) -> None:

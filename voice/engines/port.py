@@ -36,8 +36,9 @@ class Capabilities:
     speculates: bool = True
     """May be asked before the turn is decided, at no lasting cost; the answer is adopted or dropped unheard."""
     context_tokens: int = 28_224
-    """Input tokens of a response, instructions and tools included, by the rates of contract §5; what it takes beyond
-    that is truncated by the session (contract 3.7: 32 k of context and 4096 of output)."""
+    """Input tokens of a response, instructions and tools included; what is more is truncated by the session (contract
+    3.7: 32 k of context and 4096 of output). Counted by the rates of contract §5, but that to an engine that does not
+    hear speech is as long as its words."""
     reports_limits: bool = False
     """Tells by a notice what is left of its rate limits."""
 

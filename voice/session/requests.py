@@ -31,5 +31,12 @@ def make_request(
 
 def fit(core: Core, request: ResponseRequest) -> ResponseRequest:
     """Return the request with the items that fit (contract 3.7). Raises: ContextTooLong."""
-    items = fitted(request.items, request.settings, core.config.truncation, core.capabilities.context_tokens)
+    capabilities = core.capabilities
+    items = fitted(
+        request.items,
+        request.settings,
+        core.config.truncation,
+        capabilities.context_tokens,
+        reads_speech=not capabilities.hears_audio,
+    )
     return request if items is request.items else replace(request, items=items)

@@ -18,39 +18,56 @@ from voice.session.usage import item_tokens, settings_tokens
 
 
 def fitted(
-    items: tuple[Item, ...], settings: EngineSettings, truncation: Truncation, context_tokens: int
+    items: tuple[Item, ...],
+    settings: EngineSettings,
+    truncation: Truncation,
+    context_tokens: int,
+    *,
+    reads_speech: bool = False,
 ) -> tuple[Item, ...]:
     """Return the items that go to an engine that takes `context_tokens`, instructions and tools included.
 
-    The last item always goes. Raises: ContextTooLong where nothing may be dropped.
+    `reads_speech`: the engine is given words and no audio, so that speech takes the room of its transcript there. A
+    limit of the client's own always counts as its bill does. The last item always goes.
+
+    Raises: ContextTooLong where nothing may be dropped.
     """
-    sizes = [_size(item) for item in items]
-    limit = _limit(settings, truncation, context_tokens)
-    entire = sum(sizes)
-    if entire <= limit:
+    budgets = [_Budget([_size(item, reads_speech) for item in items], context_tokens - settings_tokens(settings).text)]
+    if isinstance(truncation, RetentionRatio) and truncation.token_limits is not None:
+        post_instructions = truncation.token_limits.post_instructions
+        if post_instructions is not None:
+            budgets.append(_Budget([_size(item) for item in items], post_instructions))
+    exceeded = [budget for budget in budgets if budget.entire > budget.limit]
+    if not exceeded:
         return items
     if truncation == "disabled":
         raise ContextTooLong(
-            f"The conversation has {entire} tokens, {limit} fit, and truncation is disabled: delete items, or allow it."
+            f"The conversation has {exceeded[0].entire} tokens, {exceeded[0].limit} fit, and truncation is disabled: "
+            "delete items, or allow it."
         )
-    wanted = limit * truncation.retention_ratio if isinstance(truncation, RetentionRatio) else limit
-    first = 0
-    while first < len(items) - 1 and entire > wanted:
-        entire -= sizes[first]
-        first += 1
-    return _with_their_calls(items[first:])
+    kept = truncation.retention_ratio if isinstance(truncation, RetentionRatio) else 1.0
+    return _with_their_calls(items[max(budget.first_kept(kept) for budget in exceeded) :])
 
 
-def _limit(settings: EngineSettings, truncation: Truncation, context_tokens: int) -> int:
-    room = max(0, context_tokens - settings_tokens(settings).text)
-    if isinstance(truncation, RetentionRatio) and truncation.token_limits is not None:
-        post_instructions = truncation.token_limits.post_instructions
-        return room if post_instructions is None else min(room, post_instructions)
-    return room
+class _Budget:
+    """So many tokens for items of these sizes."""
+
+    def __init__(self, sizes: Sequence[int], limit: int) -> None:
+        self._sizes = sizes
+        self.limit = max(0, limit)
+        self.entire = sum(sizes)
+
+    def first_kept(self, ratio: float) -> int:
+        """Return from where on the items take no more than that part of the limit; the last one at most."""
+        first, left = 0, self.entire
+        while first < len(self._sizes) - 1 and left > self.limit * ratio:
+            left -= self._sizes[first]
+            first += 1
+        return first
 
 
-def _size(item: Item) -> int:
-    tokens = item_tokens(item)
+def _size(item: Item, reads_speech: bool = False) -> int:
+    tokens = item_tokens(item, reads_speech=reads_speech)
     return tokens.text + tokens.audio + tokens.image
 
 

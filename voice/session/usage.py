@@ -18,6 +18,8 @@ from voice.session.items import AudioPart, ImagePart, Item, Message, TextPart, T
 USER_AUDIO_MS_PER_TOKEN = 100
 ASSISTANT_AUDIO_MS_PER_TOKEN = 50
 CHARACTERS_PER_TOKEN = 4
+SPOKEN_MS_PER_TOKEN = 250
+"""Speech whose words are not known yet: three words a second are about four tokens."""
 IMAGE_TOKENS = 258
 """A flat estimate for any picture: the contract names no rate."""
 
@@ -49,8 +51,8 @@ def user_audio_tokens(duration_ms: int) -> int:
     return -(-duration_ms // USER_AUDIO_MS_PER_TOKEN)
 
 
-def item_tokens(item: Item) -> Tokens:
-    """Tokens of one item as input."""
+def item_tokens(item: Item, *, reads_speech: bool = False) -> Tokens:
+    """Tokens of one item as input; with `reads_speech`, of an engine that is given the words of speech only."""
     if isinstance(item, ToolCall):
         return Tokens(text=text_tokens(item.name + item.arguments + (item.output or item.error or "")))
     if not isinstance(item, Message):
@@ -61,9 +63,17 @@ def item_tokens(item: Item) -> Tokens:
             total += Tokens(text=text_tokens(part.text))
         elif isinstance(part, ImagePart):
             total += Tokens(image=IMAGE_TOKENS)
+        elif reads_speech:
+            total += Tokens(text=_read_tokens(part))
         else:
             total += Tokens(audio=_audio_tokens(part, by_user=item.role == "user"))
     return total
+
+
+def _read_tokens(part: AudioPart) -> int:
+    if part.transcript is None:
+        return -(-part.duration_ms // SPOKEN_MS_PER_TOKEN)
+    return text_tokens(part.transcript)
 
 
 def _audio_tokens(part: AudioPart, *, by_user: bool) -> int:

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import re
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from voice.engines.port import (
 )
 from voice.errors import EngineUnavailable
 from voice.session.items import AudioPart, Item, Message, TextPart, ToolCall
+from voice.session.truncation import fitted
 from voice.tooling import ToolSpec
 
 from .conftest import FakeModels
@@ -278,3 +280,15 @@ async def test_a_stream_that_is_closed_after_the_engine_begins_nothing(
     await engine.aclose()
     await stream.aclose()
     assert asyncio.all_tasks() == before
+
+
+async def test_a_conversation_that_outgrows_the_slot_is_cut_until_it_fits(models: FakeModels) -> None:
+    engine = CascadeEngine(models, "s", CascadeOptions(history_chars=1_000_000), slot_tokens=1024)
+    items: tuple[Item, ...] = tuple(
+        Message(f"item_{number}", "user", (TextPart(f"{number}: " + "so it was " * 20),)) for number in range(50)
+    )
+    settings = EngineSettings(instructions="Be kind. " * 100)
+    await respond(engine, *fitted(items, settings, "auto", engine.capabilities.context_tokens), settings=settings)
+    assert "49: so it was" in models.prompts[0]
+    text = re.sub(r"<\|im_(start|end)\|>", "", models.prompts[0])  # a token each
+    assert 2_000 < len(text) < (1024 - models.limits[0]) * 4

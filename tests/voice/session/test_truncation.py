@@ -73,6 +73,21 @@ def test_speech_counts_by_its_length() -> None:
     assert fitted(spoken, EngineSettings(), "auto", 300) == spoken[1:]  # 100 tokens each
 
 
+def test_to_an_engine_that_reads_speech_is_as_long_as_its_words() -> None:
+    short, silent = AudioPart(duration_ms=60_000, transcript="Hello there."), AudioPart(duration_ms=10_000)
+    spoken: tuple[Item, ...] = (Message("item_0", "user", (silent,)), Message("item_1", "assistant", (short,)))
+    assert fitted(spoken, EngineSettings(), "auto", 43, reads_speech=True) is spoken  # 40 reckoned and 3 of words
+    assert fitted(spoken, EngineSettings(), "auto", 42, reads_speech=True) == spoken[1:]
+
+
+def test_a_limit_of_the_clients_own_counts_speech_as_its_bill_does() -> None:
+    part = AudioPart(duration_ms=10_000, transcript="Hello there.")
+    spoken: tuple[Item, ...] = tuple(Message(f"item_{number}", "user", (part,)) for number in range(4))
+    ratio = RetentionRatio(retention_ratio=1.0, token_limits=TokenLimits(post_instructions=300))
+    assert fitted(spoken, EngineSettings(), ratio, 4096, reads_speech=True) == spoken[1:]
+    assert fitted(spoken, EngineSettings(), ratio, 8, reads_speech=True) == spoken[2:]
+
+
 def type_items(stepper: Any, count: int) -> None:
     for number in range(count):
         content = [{"type": "input_text", "text": f"{number} " + "y" * 400}]
@@ -123,7 +138,7 @@ def test_a_guess_and_the_answer_made_of_it_see_the_same_items(
 def test_a_turn_that_outgrows_the_context_after_the_guess_fails_its_response_only(
     make_session: Callable[..., Any], speech: Callable[..., list[Any]]
 ) -> None:
-    stepper = make_session(capabilities=Capabilities(context_tokens=8))
+    stepper = make_session(capabilities=Capabilities(hears_audio=True, context_tokens=8))
     stepper.send({"type": "session.update", "session": {"type": "realtime", "truncation": "disabled"}})
     stepper.speak()
     stepper.fall_silent()  # 8 tokens when the guess is made, 9 with the silence that ends the turn
