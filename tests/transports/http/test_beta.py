@@ -4,14 +4,19 @@ from typing import Any
 
 import pytest
 
+from tests.transports.http.webrtc_calls import SETTINGS, call, next_event
 from transports.http.client_secrets import PREFIX
 from transports.port import Transport
 from voice.audio.frames import AudioFrame
 from voice.protocol.client_events import InputAudioBufferAppend, SessionUpdate
-from voice.protocol.server_events import SessionCreated
+from voice.protocol.server_events import ResponseOutputAudioTranscriptDone, SessionCreated
 from voice.protocol.session_config import SessionConfig
 from voice.session.effects import PlayAudio
 
+PART: dict[str, Any] = {
+    **{"event_id": "event_2", "response_id": "resp_1", "item_id": "item_1"},
+    **{"output_index": 0, "content_index": 0},
+}
 HEADER = {"OpenAI-Beta": "realtime=v1"}
 ROUTES = ("/v1/realtime/sessions", "/v1/realtime/transcription_sessions")
 
@@ -76,6 +81,26 @@ async def test_an_old_rest_call_makes_a_secret_that_opens_such_a_session(friendl
         await socket.receive(timeout=5)
     (opening,) = friendly.sessions.openings
     assert (opening.type, opening.audio.input.format.type) == (kind, "audio/pcmu")
+
+
+async def test_such_a_secret_marks_a_call_of_a_browser(start: Any) -> None:
+    friendly = await start(translates_beta=True, webrtc=SETTINGS)
+
+    async def talk(transport: Transport) -> None:
+        config = SessionConfig(id="sess_1", model="receptionist", expires_at=1)
+        transport.send_event(SessionCreated(event_id="event_1", session=config.to_wire()))
+        async for event in transport.client_events():
+            assert isinstance(event, SessionUpdate)
+            transport.send_event(ResponseOutputAudioTranscriptDone(**PART, transcript="Hello."))
+
+    friendly.sessions.talk = talk
+    async with friendly.client.post(ROUTES[0], json={}) as answer:
+        secret = (await answer.json())["client_secret"]["value"]
+    async with call(friendly, key=secret) as (peer, messages, _):
+        assert [(await next_event(messages))["type"] for _ in range(2)] == ["session.created", "conversation.created"]
+        assert peer.channel is not None
+        peer.channel.send('{"type":"session.update","session":{"voice":"verse"}}')
+        assert (await next_event(messages))["type"] == "response.audio_transcript.done"
 
 
 async def test_a_bad_body_is_refused_in_its_own_words(friendly: Any) -> None:
