@@ -76,7 +76,7 @@ class Crypto:
         UNENCRYPTED_* and UNAUTHENTICATED_SRTP weaken the stream and are refused; an unknown parameter without `-`
         makes the attribute unusable (RFC 4568 §6.3).
         """
-        harmless = all(part.startswith("-") or part.startswith("WSH=") for part in self.session_params)
+        harmless = all(part.startswith(("-", "WSH=")) or part == "KDR=0" for part in self.session_params)
         return self.suite in SUITES and harmless and not self.mki
 
 

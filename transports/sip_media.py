@@ -117,7 +117,7 @@ class CallMedia:
     def apply(self, agreement: Agreement) -> None:
         """Run the media as agreed from now on.
 
-        Raises: CodecUnavailable, SdesError; what was in force stays.
+        Raises: CodecUnavailable, KeyUnusable; what was in force stays.
         """
         if self._is_closed:
             return

@@ -2,7 +2,7 @@
 
 RtpError
 ├── CodecUnavailable    the codec's library is not installed or not found (ours to mend)
-├── SdesError           a peer's `a=crypto` cannot be used; try its next one (RFC 4568)
+├── KeyUnusable         a suite or a key that libsrtp does not take
 ├── SrtpError           our own packet could not be protected: the leg is over
 └── PortsExhausted      no media port is free; refuse the call
 
@@ -24,8 +24,8 @@ class CodecUnavailable(RtpError):
         self.hint = hint
 
 
-class SdesError(RtpError):
-    """An `a=crypto` line that this end does not take."""
+class KeyUnusable(RtpError):
+    """A suite or a key that libsrtp does not take."""
 
     def __init__(self, reason: str) -> None:
         """`reason` never holds key material."""

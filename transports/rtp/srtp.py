@@ -1,17 +1,15 @@
-"""SRTP over libsrtp (RFC 3711), and its keys in SDP (SDES, RFC 4568; GCM suites RFC 7714).
+"""SRTP over libsrtp (RFC 3711; RFC 6188 for AES-256 in counter mode, RFC 7714 for GCM).
 
-Key material never stands in a message, a log or a repr.
+How keys are agreed on is the signalling's (`sip/crypto.py`) or DTLS's; here they come as bytes, and never stand in a
+message, a log or a repr.
 """
 
-import base64
-import binascii
-import re
-import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pylibsrtp
+from pylibsrtp._binding import ffi as _ffi  # type: ignore[import-not-found]  # compiled, without a stub
 
-from transports.rtp.errors import SdesError, SrtpError
+from transports.rtp.errors import KeyUnusable, SrtpError
 
 _MAX_PACKET_BYTES = 1500 - 144 - 4  # what pylibsrtp's buffer takes, less the longest trailer
 _PROFILES = pylibsrtp.Policy
@@ -26,101 +24,28 @@ class Suite:
     """libsrtp's."""
     key_bytes: int
     """Master key and salt."""
+    is_long: bool = False
+    """AES with 256 bits in counter mode, for which libsrtp has no profile: the profile's with a longer key."""
 
 
 SUITES = {
     suite.name: suite
     for suite in (
+        Suite("AEAD_AES_256_GCM", _PROFILES.SRTP_PROFILE_AEAD_AES_256_GCM, 44),
         Suite("AEAD_AES_128_GCM", _PROFILES.SRTP_PROFILE_AEAD_AES_128_GCM, 28),
+        Suite("AES_256_CM_HMAC_SHA1_80", _PROFILES.SRTP_PROFILE_AES128_CM_SHA1_80, 46, is_long=True),
+        Suite("AES_256_CM_HMAC_SHA1_32", _PROFILES.SRTP_PROFILE_AES128_CM_SHA1_32, 46, is_long=True),
         Suite("AES_CM_128_HMAC_SHA1_80", _PROFILES.SRTP_PROFILE_AES128_CM_SHA1_80, 30),
         Suite("AES_CM_128_HMAC_SHA1_32", _PROFILES.SRTP_PROFILE_AES128_CM_SHA1_32, 30),
-        Suite("AEAD_AES_256_GCM", _PROFILES.SRTP_PROFILE_AEAD_AES_256_GCM, 44),
     )
 }
-"""Best first. AES_CM_256 has no profile in libsrtp's table that its Python binding reaches."""
-
-_CRYPTO = re.compile(r"(\d{1,9})\s+([A-Za-z0-9_]{1,64})\s+(inline:\S{1,400})(?:\s+(.{1,400}))?\s*", re.ASCII)
-_LIFETIME = re.compile(r"2\^\d{1,2}|\d{1,20}")
-_HARMLESS = re.compile(r"(WSH=\d{1,6}|KDR=0)")
-
-
-@dataclass(frozen=True, slots=True)
-class Crypto:
-    """One `a=crypto` line."""
-
-    tag: int
-    suite: str
-    key: bytes = field(repr=False)
-    """Master key and salt, as libsrtp takes them."""
-
-    def to_sdp(self) -> str:
-        """Return the attribute's value, without `a=crypto:`. Neither MKI nor lifetime: some trunks refuse them."""
-        return f"{self.tag} {self.suite} inline:{base64.b64encode(self.key).decode()}"
-
-
-def parse_crypto(value: str) -> Crypto:
-    """Read the value of an `a=crypto` line.
-
-    Raises:
-        SdesError: it is broken, or asks for what is not done here: a suite, a key identifier (MKI), several keys,
-            or leaving out encryption or authentication.
-    """
-    match = _CRYPTO.fullmatch(value.strip())
-    if match is None:
-        raise SdesError("a=crypto is not understood")
-    tag, name, keys, parameters = int(match[1]), match[2], match[3], match[4] or ""
-    suite = SUITES.get(name)
-    if suite is None:
-        raise SdesError(f"suite {name} is not supported")
-    if ";" in keys:
-        raise SdesError("several keys in one a=crypto are not supported")
-    text, *options = keys.removeprefix("inline:").split("|")
-    if any(not _LIFETIME.fullmatch(option) for option in options):
-        raise SdesError("a key identifier (MKI) is not supported")
-    for parameter in parameters.split():
-        # UNENCRYPTED_* and UNAUTHENTICATED_* would make "secure" mean nothing; FEC and odd KDRs are not implemented.
-        if not _HARMLESS.fullmatch(parameter):
-            raise SdesError(f"session parameter {parameter[:40]} is not accepted")
-    try:
-        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        raise SdesError("the key is not base64") from None
-    if len(key) != suite.key_bytes:
-        raise SdesError(f"the key of {name} has {len(key)} bytes instead of {suite.key_bytes}")
-    return Crypto(tag, name, key)
-
-
-def make_crypto(tag: int, suite: str) -> Crypto:
-    """Return a line with a fresh random key. Raises SdesError for a suite that is not supported."""
-    if suite not in SUITES:
-        raise SdesError(f"suite {suite} is not supported")
-    return Crypto(tag, suite, secrets.token_bytes(SUITES[suite].key_bytes))
-
-
-def choose_crypto(values: list[str], allowed: tuple[str, ...] | None = None) -> tuple[Crypto, Crypto]:
-    """Return the offerer's line and our answer to it: the first that can be used (RFC 4568 §5.1.2).
-
-    Raises:
-        SdesError: none can; its reason is that of the last.
-    """
-    last = SdesError("the offer has no a=crypto")
-    for value in values[:16]:
-        try:
-            offered = parse_crypto(value)
-        except SdesError as error:
-            last = error
-            continue
-        if allowed is None or offered.suite in allowed:
-            return offered, make_crypto(offered.tag, offered.suite)
-        last = SdesError(f"suite {offered.suite} is not allowed here")
-    raise last
 
 
 class SrtpLeg:
     """Protects what one leg sends and opens what it receives. New keys, after a re-INVITE, are a new leg."""
 
     def __init__(self, suite: str, sending_key: bytes, receiving_key: bytes) -> None:
-        """Keys are master key and salt. Raises SdesError for a suite or key that libsrtp does not take."""
+        """Keys are master key and salt. Raises KeyUnusable for a suite or key that libsrtp does not take."""
         self._sending = suite, sending_key
         self._out = _session(suite, sending_key, _PROFILES.SSRC_ANY_OUTBOUND)
         # Any inbound SSRC: each gets a rollover counter of its own, so a change of SSRC starts at zero.
@@ -135,7 +60,7 @@ class SrtpLeg:
     def receiving(self, receiving_key: bytes) -> "SrtpLeg":
         """Return a leg that opens with another key and goes on protecting where this one stands: rollovers count.
 
-        Raises SdesError.
+        Raises KeyUnusable.
         """
         suite, sending_key = self._sending
         leg = SrtpLeg(suite, sending_key, receiving_key)
@@ -178,10 +103,30 @@ class SrtpLeg:
 
 
 def _session(suite: str, key: bytes, kind: int) -> pylibsrtp.Session:
-    """Return libsrtp's state for one direction. Raises SdesError."""
-    if suite not in SUITES:
-        raise SdesError(f"suite {suite} is not supported")
+    """Return libsrtp's state for one direction. Raises KeyUnusable."""
+    known = SUITES.get(suite)
+    if known is None or len(key) != known.key_bytes:
+        raise KeyUnusable(f"suite {suite} is not supported" if known is None else f"the key of {suite} is too short")
     try:
-        return pylibsrtp.Session(pylibsrtp.Policy(key, kind, srtp_profile=SUITES[suite].profile))
+        policy = pylibsrtp.Policy(key, kind, srtp_profile=known.profile)
+        if known.is_long:
+            _lengthen(policy)
+        return pylibsrtp.Session(policy)
     except (pylibsrtp.Error, ValueError) as error:
-        raise SdesError(f"libsrtp takes no such key: {error}") from None
+        raise KeyUnusable(f"libsrtp takes no such key: {error}") from None
+
+
+_AES_ICM_128, _AES_ICM_256 = 1, 5
+
+
+def _lengthen(policy: pylibsrtp.Policy) -> None:
+    """Make an AES-128 policy one of AES-256. Raises KeyUnusable where libsrtp's structure is not as it has been.
+
+    The binding declares neither the function for it nor the fields of `srtp_crypto_policy_t`; they are six integers:
+    cipher, its key's length, authentication, its key's length, tag length, services.
+    """
+    for part in (policy._policy.rtp, policy._policy.rtcp):
+        fields = _ffi.cast("uint32_t *", _ffi.addressof(part))
+        if (fields[0], fields[1]) != (_AES_ICM_128, 30):
+            raise KeyUnusable("this libsrtp cannot be told to use AES-256 in counter mode")
+        fields[0], fields[1] = _AES_ICM_256, 46
