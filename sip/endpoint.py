@@ -81,23 +81,11 @@ class SipEndpoint:
         self._serves_tls = tls is not None
         self._owner_looks = look
         self.gate = Gate(TrunkTable(trunks, trusts_loopback=is_loopback(settings.host)), settings.gate)
-        self.agent = UserAgent(
-            settings.agent,
-            self.gate,
-            application,
-            self,
-            Clocks(time.monotonic, time.time),
-            deadline_moved=self._arm,
-        )
+        clocks = Clocks(time.monotonic, time.time)
+        self.agent = UserAgent(settings.agent, self.gate, application, self, clocks, deadline_moved=self._arm)
         self._tasks = Tasks()
-        self._streams = Streams(
-            settings.streams,
-            self.gate,
-            self._tasks,
-            StreamEvents(self._receive_from_stream, self._failed),
-            tls=tls,
-            tls_client=tls_client,
-        )
+        events = StreamEvents(self._receive_from_stream, self._failed)
+        self._streams = Streams(settings.streams, self.gate, self._tasks, events, tls=tls, tls_client=tls_client)
         self._datagrams: DatagramSocket | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None

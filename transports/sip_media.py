@@ -105,13 +105,13 @@ class CallMedia:
 
     def press(self, keys: str) -> bool:
         """Press keys by RFC 4733; False where the peer takes none. Raises: ValueError for what is no key."""
-        return self._leg is not None and self._leg.press(keys)
+        return self._leg is not None and self._leg.outbound.press(keys)
 
     def press_tones(self, keys: str) -> bool:
         """Press keys as tones; False before there is any audio. Raises: ValueError for what is no key."""
         if self._leg is None:
             return False
-        self._leg.press_tones(keys)
+        self._leg.outbound.press_tones(keys)
         return True
 
     def apply(self, agreement: Agreement) -> None:

@@ -32,7 +32,6 @@ from transports.rtp.rtcp import (
 )
 from transports.rtp.srtp import SrtpLeg
 from transports.rtp.statistics import ReceptionStatistics
-from transports.rtp.tones import ToneSender
 
 COMFORT_NOISE_TYPE = 13
 """RFC 3389: the peer suppresses silence, and will send nothing for a while."""
@@ -67,6 +66,11 @@ class LegTerms:
     receives_events: int | None = None
     packet_ms: int = 20
     """How long packets of ours are: what the peer prefers."""
+
+    @property
+    def sending(self) -> tuple[tuple[int, Codec], int]:
+        """What a stream of ours cannot change without becoming another."""
+        return self.sends, self.packet_ms
 
 
 @dataclass(slots=True)
@@ -123,7 +127,6 @@ class MediaLeg:
         self._heard: _Heard | None = None
         self._said = self._begin_stream(ssrc)
         self._keys = DtmfReceiver(terms.event_clock_hz)
-        self._tones = ToneSender()
         self._silence_left = 0
         self._until_report = _FIRST_REPORT_TICKS
         self._meter = StreamMeter(traffic or MediaTraffic())
@@ -167,8 +170,7 @@ class MediaLeg:
         """
         before, self._terms = self._terms, terms
         try:
-            packets_differ = (before.sends, before.packet_ms) != (terms.sends, terms.packet_ms)
-            if packets_differ or not _same_key(before.srtp, terms.srtp):
+            if before.sending != terms.sending or not _same_key(before.srtp, terms.srtp):
                 # A new SSRC: timestamps may count another clock, and a new key counts its packets from zero.
                 self._said = self._begin_stream()
             elif (before.sends_events, before.event_clock_hz) != (terms.sends_events, terms.event_clock_hz):
@@ -190,23 +192,6 @@ class MediaLeg:
             self._meter.count(self._heard.audio)
             self._meter.restart()
         self._heard = None
-
-    def press(self, keys: str) -> bool:
-        """Press keys by RFC 4733; False where the peer takes none. Raises: ValueError for what is no key."""
-        if self.outbound.dtmf is None:
-            return False
-        self.outbound.dtmf.send(keys)
-        return True
-
-    def press_tones(self, keys: str) -> None:
-        """Press keys as tones in the audio, which any peer hears. Raises: ValueError for what is no key."""
-        self._tones.send(keys)
-
-    @property
-    def is_pressing(self) -> bool:
-        """True until the keys that were pressed are out. Meanwhile playout stands still."""
-        dtmf = self.outbound.dtmf
-        return self._tones.is_sending or (dtmf is not None and dtmf.is_sending)
 
     # ---- in the socket's callback
 
@@ -320,7 +305,7 @@ class MediaLeg:
                 self._audio.next_frame()
                 self.outbound.skip(1)
             else:
-                frame = self._tones.next_frame() or _SILENCE if self.is_pressing else self._audio.next_frame()
+                frame = self.outbound.next_keys() or self._audio.next_frame()  # playout stands still for keys
                 for packet in self.outbound.packets(frame, now_s):
                     self._send(packet)
         self._until_report -= 1
@@ -331,10 +316,10 @@ class MediaLeg:
     def _hear(self, now_s: float, skipped: int) -> bytes | None:
         if self._heard is None:
             return None
-        for _ in range(min(skipped, _CAUGHT_UP_TICKS)):
-            self._audio.hear(self._heard.audio.frame(now_s * 1000))
-        frame = self._heard.audio.frame(now_s * 1000)
-        self._audio.hear(frame)
+        frame = b""
+        for _ in range(min(skipped, _CAUGHT_UP_TICKS) + 1):
+            frame = self._heard.audio.frame(now_s * 1000)
+            self._audio.hear(frame)
         return frame
 
     def _send(self, packet: bytes) -> None:

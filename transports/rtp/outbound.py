@@ -10,10 +10,12 @@ from transports.rtp.codecs import Codec, Encoder
 from transports.rtp.dtmf import DtmfSender, EventPacket
 from transports.rtp.packet import RtpPacket, serialise_rtp
 from transports.rtp.statistics import SendingStatistics
+from transports.rtp.tones import ToneSender
 from voice.audio.frames import CORE_RATE_HZ, SAMPLE_BYTES
 
 FRAME_MS = 20
 _BYTES_PER_MS = CORE_RATE_HZ * SAMPLE_BYTES // 1000
+_SILENCE = bytes(FRAME_MS * _BYTES_PER_MS)
 
 
 class OutboundAudio:
@@ -43,6 +45,7 @@ class OutboundAudio:
         self._sequence, self._timestamp = sequence & 0xFFFF, timestamp & 0xFFFF_FFFF
         self._marker = True  # first packet of a talkspurt, and after every pause (RFC 3551 §4.1)
         self.dtmf = dtmf
+        self._tones = ToneSender()
         self.statistics = SendingStatistics(ssrc, codec.clock_hz)
 
     @property
@@ -55,6 +58,22 @@ class OutboundAudio:
         self._pass(len(self._pending) // _BYTES_PER_MS + frames * FRAME_MS)
         self._pending = b""
         self._marker = True
+
+    def press(self, keys: str) -> bool:
+        """Press keys by RFC 4733; False where the peer takes none. Raises: ValueError for what is no key."""
+        if self.dtmf is None:
+            return False
+        self.dtmf.send(keys)
+        return True
+
+    def press_tones(self, keys: str) -> None:
+        """Press keys as tones in the audio, which any peer hears. Raises: ValueError for what is no key."""
+        self._tones.send(keys)
+
+    def next_keys(self) -> bytes | None:
+        """Return what this tick has in place of audio: tones, silence around events; None where no key is pressed."""
+        frame = self._tones.next_frame()
+        return _SILENCE if frame is None and self.dtmf is not None and self.dtmf.is_sending else frame
 
     def packets(self, pcm: bytes, now_s: float) -> list[bytes]:
         """Return the datagrams for this tick, unprotected; `pcm` is 20 ms of 24 kHz, dropped while a key is sent."""

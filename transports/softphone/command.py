@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -15,8 +16,7 @@ from rich.markup import escape
 from sip.auth import Credentials
 from sip.crypto import Srtp
 from transports.softphone.call import CallFailed, Dialling, Outcome, Softphone
-from voice.config_sip import CodecName
-from voice.talk.recording import load, write_stereo
+from voice.talk.recording import Recording, load, write_stereo
 
 PASSWORD_VARIABLE = "VOICE_CALL_PASSWORD"
 """Where the password is looked for: command lines are visible to other users."""
@@ -66,29 +66,30 @@ def call(
 
         voice call sip:receptionist@127.0.0.1 --wav question.wav
 
-        voice call sip:100@127.0.0.1:5060;transport=tcp --wav hello.wav --wav book.wav --out call.wav
-
-        voice call sip:100@pbx.example.com --user alice --wav question.wav --codec g722
+        voice call sip:100@pbx.example.com;transport=tcp --user alice --wav hello.wav --wav book.wav --out call.wav
     """
-    recordings = [load(path) for path in wav or []]
-    if out is not None and not out.absolute().parent.is_dir():
-        raise CallFailed(f"{out} cannot be written: there is no folder {out.absolute().parent}")
-    names: tuple[CodecName, ...] = tuple(choice.value for choice in codec or CodecChoice)
     dialling = Dialling(
         uri,
         caller=user or "softphone",
         credentials=(Credentials(user, password or ""),) if user else (),
-        codecs=names,
+        codecs=tuple(choice.value for choice in codec or CodecChoice),
         srtp=Srtp(srtp.value),
         verify=not insecure,
         ca_file=ca_file,
         wait_s=wait,
         keys=keys,
     )
+    _hold(dialling, [load(path) for path in wav or []], out, as_json=as_json)
+
+
+def _hold(dialling: Dialling, recordings: Sequence[Recording], out: Path | None, *, as_json: bool) -> None:
+    """Hold the call and show what became of it. Raises: CallFailed."""
+    if out is not None and not out.absolute().parent.is_dir():
+        raise CallFailed(f"{out} cannot be written: there is no folder {out.absolute().parent}")
     console = Console(highlight=False, soft_wrap=True)
     phone = Softphone(dialling, (lambda _: None) if as_json else lambda line: console.print(f"  {escape(line)}"))
     if not as_json:
-        console.print(f"[bold]Calling {escape(uri)}[/]")
+        console.print(f"[bold]Calling {escape(dialling.uri)}[/]")
     try:
         asyncio.run(phone.call(recordings))
     except OSError as error:

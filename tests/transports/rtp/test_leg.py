@@ -97,7 +97,7 @@ def test_each_end_learns_round_trip_and_loss_from_reports() -> None:
 def test_keys_are_heard_once_each() -> None:
     one, other = End(terms()), End(terms())
     run(one, other, 10)
-    assert one.leg.press("12#")
+    assert one.leg.outbound.press("12#")
     run(one, other, 60, start=10)
     assert other.keys == ["1", "2", "#"]
 
@@ -107,25 +107,23 @@ def test_while_keys_are_sent_playout_stands_still_and_nothing_of_it_is_lost(mean
     one, other = End(terms()), End(terms())
     run(one, other, 10)
     one.audio.playout.play("item", tone(400))
-    getattr(one.leg, means)("5")
+    getattr(one.leg.outbound, means)("5")
     run(one, other, 9, start=10)
     assert one.audio.playout.level_ms == 400
-    assert one.leg.is_pressing
     run(one, other, 10, start=19)
-    assert not one.leg.is_pressing
     assert one.audio.playout.level_ms < 400
 
 
 def test_keys_in_the_audio_are_heard_as_tones() -> None:
     one, other = End(terms()), End(terms())
     run(one, other, 10)
-    one.leg.press_tones("7*")
+    one.leg.outbound.press_tones("7*")
     assert ToneDetector(CORE_RATE_HZ).receive(run(one, other, 30, start=10)) == ["7", "*"]
     assert other.keys == []
 
 
 def test_a_peer_that_takes_no_events_is_sent_no_keys() -> None:
-    assert not End(replace(terms(), sends_events=None)).leg.press("1")
+    assert not End(replace(terms(), sends_events=None)).leg.outbound.press("1")
 
 
 def test_a_protected_leg_takes_nothing_else() -> None:
