@@ -106,6 +106,10 @@ class Gate:
         score.failures = min(score.failures + weight, 4 * self._limits.ban_after)
         score.banned = score.banned or score.failures >= self._limits.ban_after
 
+    def ban(self, now: float, host: str) -> None:
+        """Hear a host no more for `ban_s`, unless a trunk names it."""
+        self.blame(now, host, self._limits.ban_after)
+
     def is_named(self, host: str) -> bool:
         """Say whether the address itself is known, and not only anybody who has a password."""
         return host in self._expected or any(

@@ -56,6 +56,8 @@ class AgentSettings:
     nonce_secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     """Signs the challenges; the same on every node that a caller may come to."""
     limits: CallLimits = field(default_factory=CallLimits)
+    scanners: tuple[str, ...] = ()
+    """Parts of a User-Agent, in lower case, that ban a source at once unless a trunk names its address."""
     timers: Timers = TIMERS
     session_timer: TimerPolicy = field(default_factory=TimerPolicy)
     abilities: Abilities = ABILITIES
@@ -201,6 +203,10 @@ class UserAgent:
 
     def _meet_stranger(self, request: Request, flow: Flow, reply: Flow) -> bool:
         """Deal with a request that only credentials could let in; return whether that is all."""
+        if self._is_scanner(request):
+            self._gate.ban(self.now(), flow.remote[0])
+            self._note(flow.remote, request.method, 0, "scanner, by its User-Agent")
+            return True
         if request.method == "INVITE" and request.get("authorization") is None:
             trunks = self._gate.trunks.find(flow.remote[0])
             decision = self.admission.admit(self.now(), request, trunks, flow.transport, flow.remote[0])
@@ -216,6 +222,10 @@ class UserAgent:
             self._note(flow.remote, request.method, 0, "stranger asks for something else than a call")
             return True
         return False
+
+    def _is_scanner(self, request: Request) -> bool:
+        name = (request.get("user-agent") or "").lower()
+        return any(part in name for part in self._settings.scanners)
 
     def _arrived(self, effect: Effect) -> None:
         """Take what transactions hand up from the peer's requests."""

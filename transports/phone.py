@@ -41,6 +41,8 @@ class PhoneSettings:
     quarantine_s: float = 5.0
     """How long a port rests after a call."""
     media_timeout_s: float = 30.0
+    first_media_timeout_s: float = 20.0
+    """For callers of whom nothing has been heard at all."""
     hears_tones: bool = False
     keys: KeySettings = field(default_factory=KeySettings)
 
@@ -76,7 +78,13 @@ class Phone:
         """Be ready for calls."""
         settings = self._settings
         self._ground = MediaGround(
-            settings.host, self._ports, Ticker(), self._metrics.traffic, settings.media_timeout_s, settings.hears_tones
+            settings.host,
+            self._ports,
+            Ticker(),
+            self._metrics.traffic,
+            timeout_s=settings.media_timeout_s,
+            first_timeout_s=settings.first_media_timeout_s,
+            hears_tones=settings.hears_tones,
         )
         self._group = await asyncio.TaskGroup().__aenter__()
 

@@ -103,6 +103,7 @@ def phone_settings(config: SipConfig) -> PhoneSettings:
         first_port=config.rtp.first,
         last_port=config.rtp.last,
         media_timeout_s=config.rtp.timeout_s,
+        first_media_timeout_s=config.rtp.first_timeout_s,
         hears_tones=config.keys.inband,
         keys=KeySettings(config.keys.to_agent, config.keys.pause_s, config.keys.send),
     )
@@ -121,6 +122,7 @@ def endpoint_settings(config: SipConfig) -> EndpointSettings:
             realm=config.realm,
             algorithms=tuple(name.upper() for name in config.digest),
             limits=calls,
+            scanners=config.limits.scanners,
         ),
         gate=GateLimits(limits.messages_per_s, limits.ban_after, limits.ban_s),
     )

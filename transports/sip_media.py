@@ -44,6 +44,8 @@ class MediaGround:
     traffic: MediaTraffic = field(default_factory=MediaTraffic)
     timeout_s: float = 30.0
     """Of hearing nothing from a peer that should send; then it is gone."""
+    first_timeout_s: float = 20.0
+    """The same for one of whom nothing has been heard at all."""
     hears_tones: bool = False
     """Look for keys in the audio itself."""
 
@@ -217,8 +219,10 @@ class CallMedia:
         must_not_send = agreement is not None and not agreement.direction.receives
         if leg.heard != self._heard_before or may_be_silent or must_not_send:
             self._heard_before, self._last_heard_s = leg.heard, now_s
-        elif now_s - self._last_heard_s >= self._ground.timeout_s:
-            self._owner.lost(f"no media for {self._ground.timeout_s:g} s")
+            return
+        timeout_s = self._ground.timeout_s if leg.heard else self._ground.first_timeout_s
+        if now_s - self._last_heard_s >= timeout_s:
+            self._owner.lost(f"no media for {timeout_s:g} s")
 
     def _send(self, datagram: bytes) -> None:
         destination = self._latch.destination

@@ -12,6 +12,10 @@ from voice.config_types import Secret, Section, TlsConfig
 CodecName = Literal["pcmu", "pcma", "g722", "opus"]
 
 
+SCANNERS = ("friendly-scanner", "sipvicious", "sundayddr", "sipcli", "sip-scan", "sipsak", "pplsip", "vaxsipuseragent")
+"""What the common scanners call themselves."""
+
+
 def _read_network(text: str) -> str:
     try:
         return str(ip_network(text, strict=False))
@@ -74,6 +78,8 @@ class SipLimits(Section):
     ban_after: int = Field(10, ge=1)
     """Wrong passwords or junk from an address that no trunk names; then it is not heard for `ban_s`."""
     ban_s: float = Field(600.0, gt=0)
+    scanners: tuple[str, ...] = SCANNERS
+    """Parts of a User-Agent that ban a source at once, unless a trunk names its address."""
 
 
 class RtpPorts(Section):
@@ -83,6 +89,8 @@ class RtpPorts(Section):
     last: int = Field(21_999, ge=1025, le=65_535)
     timeout_s: float = Field(30.0, gt=0)
     """A caller of whom nothing is heard for so long is gone; not while on hold or suppressing silence."""
+    first_timeout_s: float = Field(20.0, gt=0)
+    """The same for a caller of whom nothing has been heard at all."""
 
 
 class KeysConfig(Section):

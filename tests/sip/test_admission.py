@@ -94,6 +94,14 @@ def test_a_scanner_learns_nothing(make_switchboard, make_request, method) -> Non
     assert len(switchboard.agent._performer.table) == 0
 
 
+@pytest.mark.parametrize(("name", "heard"), [("friendly-scanner", False), ("Linphone/5.1", True)])
+def test_a_scanner_by_its_own_word_is_banned_at_once(make_switchboard, make_request, name, heard) -> None:
+    switchboard = make_switchboard((PHONES,), scanners=("friendly-scanner",))
+    call = make_request(body=OFFER, more=f"User-Agent: {name}")
+    assert [answer.status for answer in switchboard.receive(call, Link(remote=HOME))] == ([401] if heard else [])
+    assert switchboard.gate.admit(1.0, HOME) is heard
+
+
 def test_a_transport_that_the_trunk_does_not_have_is_refused(make_switchboard, make_request) -> None:
     trunk = Trunk("tls only", (ip_network("198.51.100.0/24"),), transports=frozenset(("TLS",)))
     assert make_switchboard((trunk,)).receive(invite(make_request))[0].status == 403

@@ -95,3 +95,11 @@ def test_a_named_trunk_comes_before_those_with_a_password_only() -> None:
     assert [trunk.name for trunk in table.find("::ffff:198.51.100.9")] == ["carrier", "phones"]
     assert [trunk.name for trunk in table.find("192.0.2.1")] == ["phones"]
     assert table.find("no address") == ()
+
+
+def test_a_ban_is_at_once_and_ends() -> None:
+    gate = make_gate(PHONES, ban_after=10, ban_s=600)
+    gate.ban(0.0, STRANGER[0])
+    assert not gate.admit(1.0, STRANGER)
+    assert not gate.admit(599.0, STRANGER)
+    assert gate.admit(601.0, STRANGER)

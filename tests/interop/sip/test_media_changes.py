@@ -6,6 +6,7 @@ rtpproxy #47 (hijacking).
 """
 
 import asyncio
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -20,7 +21,7 @@ from .conftest import Sipp
 from .media_peers import Line, Packets, babble, echo_line, open_packets
 from .scenarios import ANSWERED, HANGS_UP, ack, invite, ok, pause, recv, scenario, sdp, send
 
-SHORT = PhoneSettings(first_port=21_400, last_port=21_799, media_timeout_s=1.0)
+SHORT = PhoneSettings(first_port=21_400, last_port=21_799, media_timeout_s=1.0, first_media_timeout_s=1.0)
 
 
 def described(port: int, payload_type: int, version: int = 1) -> str:
@@ -33,15 +34,13 @@ def moved(port: int, payload_type: int) -> str:
     return send("INVITE", cseq=2, in_dialog=True, body=described(port, payload_type, 2), retrans=500)
 
 
-async def talk(packets: Packets, line: Line, ssrc: int, payload_type: int = 0) -> None:
-    """Send 20 ms of noise for ever."""
+async def say(packets: Packets, line: Line, count: int, ssrc: int = 1) -> None:
+    """Send so many packets of 20 ms of noise."""
     await line.until(lambda: line.phone._open)
     (transport,) = line.phone._open
-    number = 0
-    while True:
-        packet = RtpPacket(payload_type, number & 0xFFFF, number * 160, ssrc, bytes(range(160)))
+    for number in range(count):
+        packet = RtpPacket(0, number & 0xFFFF, number * 160, ssrc, bytes(range(160)))
         packets.send(serialise_rtp(packet), transport._media.port)
-        number += 1
         await asyncio.sleep(0.02)
 
 
@@ -78,11 +77,13 @@ async def test_packets_follow_one_another_without_a_gap_from_answer_to_bye(sipp:
     caller.close()
 
 
-async def test_a_caller_who_vanishes_is_hung_up_on(sipp: Sipp) -> None:
+@pytest.mark.parametrize(("first_s", "running_s", "packets"), [(1.0, 60.0, 0), (60.0, 1.0, 10)], ids=["never", "later"])
+async def test_a_caller_who_vanishes_is_hung_up_on(sipp: Sipp, first_s: float, running_s: float, packets: int) -> None:
     caller = await open_packets()
-    async with echo_line(settings=SHORT) as line:
+    settings = replace(SHORT, first_media_timeout_s=first_s, media_timeout_s=running_s)
+    async with echo_line(settings=settings) as line:
         call = scenario(invite(body=described(caller.port, 0)), *ANSWERED, recv("BYE"))
-        ran = await sipp(call, line.port)
+        ran, _ = await asyncio.gather(sipp(call, line.port), say(caller, line, packets))
         assert ran.status == 0, ran.said
         await line.until(lambda: line.phone.active == 0)
         assert line.place.is_over
@@ -122,7 +123,7 @@ async def test_a_stranger_neither_hears_nor_is_heard(sipp: Sipp) -> None:
     caller, stranger = await open_packets(), await open_packets()
     async with echo_line() as line:
         call = scenario(invite(body=described(caller.port, 0)), *ANSWERED, pause(1200), *HANGS_UP)
-        talking = [asyncio.create_task(talk(caller, line, 1)), asyncio.create_task(talk(stranger, line, 2))]
+        talking = [asyncio.create_task(say(one, line, 10_000, ssrc)) for one, ssrc in ((caller, 1), (stranger, 2))]
         ran = await sipp(call, line.port)
         for task in talking:
             task.cancel()
