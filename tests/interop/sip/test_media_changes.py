@@ -6,6 +6,7 @@ rtpproxy #47 (hijacking).
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 
@@ -14,6 +15,7 @@ import pytest
 from transports.phone import PhoneSettings
 from transports.rtp.codecs import PCMU, make_decoder
 from transports.rtp.packet import RtpPacket, serialise_rtp
+from transports.rtp.socket import bind
 from transports.rtp.tones import ToneDetector
 from transports.sip_call import KeySettings
 
@@ -145,17 +147,26 @@ async def test_a_delayed_offer_brings_audio_with_the_ack(sipp: Sipp) -> None:
     caller.close()
 
 
+def free_pair() -> int:
+    """Return an even port that is free, as the next one is."""
+    for port in range(30_000, 32_000, 2):
+        with suppress(OSError), bind("127.0.0.1", port), bind("127.0.0.1", port + 1):
+            return port
+    raise AssertionError("no two ports are free")
+
+
 async def test_ports_run_out_with_503_and_come_back_after_quarantine(sipp: Sipp) -> None:
-    settings = PhoneSettings(first_port=21_900, last_port=21_901, quarantine_s=0.3)
+    first = free_pair()
+    settings = PhoneSettings(first_port=first, last_port=first + 1, quarantine_s=0.3)
     async with echo_line(settings=settings) as line:
         call = scenario(invite(), *ANSWERED, pause(400), *HANGS_UP)
         refused = scenario(invite(), recv(100, optional=True), recv(503))
-        first = asyncio.create_task(sipp(call, line.port))
+        taken = asyncio.create_task(sipp(call, line.port))
         await line.until(lambda: line.phone.active == 1)
         other = Sipp(sipp._folder / "other")
         other._folder.mkdir()
         assert (await other(refused, line.port)).status == 0
-        ran = await first
+        ran = await taken
         assert ran.status == 0, ran.said
         await asyncio.sleep(0.4)
         assert (await sipp(call, line.port)).status == 0
