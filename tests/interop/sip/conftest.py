@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import random
 import shutil
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +37,20 @@ def free_port() -> int:
             except OSError:
                 continue
             return int(stream.getsockname()[1])
+
+
+def free_media_ports(count: int) -> int:
+    """Return an even port from which so many are free for UDP; below those that the kernel gives to others."""
+    for _ in range(200):
+        first = random.randrange(10_000, 20_000 - count, 2)
+        with ExitStack() as stack:
+            try:
+                for port in range(first, first + count):
+                    stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return first
+    raise AssertionError("no ports are free")
 
 
 @dataclass
@@ -123,7 +138,17 @@ class Sipp:
         (self._folder / "scenario.xml").write_text(scenario)
         errors = self._folder / "errors.log"
         arguments = ["sipp", "-sf", str(self._folder / "scenario.xml"), f"127.0.0.1:{port}", "-i", "127.0.0.1"]
-        arguments += ["-p", str(free_port()), "-mp", str(free_port()), "-m", str(calls), "-nostdin", "-s", "100"]
+        arguments += [
+            "-p",
+            str(free_port()),
+            "-mp",
+            str(free_media_ports(4)),
+            "-m",
+            str(calls),
+            "-nostdin",
+            "-s",
+            "100",
+        ]
         arguments += ["-timeout", "30", "-trace_err", "-error_file", str(errors), *options]
         process = await asyncio.create_subprocess_exec(
             *arguments, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE

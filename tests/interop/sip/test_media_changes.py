@@ -6,7 +6,6 @@ rtpproxy #47 (hijacking).
 """
 
 import asyncio
-from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 
@@ -15,11 +14,10 @@ import pytest
 from transports.phone import PhoneSettings
 from transports.rtp.codecs import PCMU, make_decoder
 from transports.rtp.packet import RtpPacket, serialise_rtp
-from transports.rtp.socket import bind
 from transports.rtp.tones import ToneDetector
 from transports.sip_call import KeySettings
 
-from .conftest import Sipp
+from .conftest import Sipp, free_media_ports
 from .media_peers import Line, Packets, babble, echo_line, open_packets
 from .scenarios import ANSWERED, HANGS_UP, ack, invite, ok, pause, recv, scenario, sdp, send
 
@@ -147,16 +145,8 @@ async def test_a_delayed_offer_brings_audio_with_the_ack(sipp: Sipp) -> None:
     caller.close()
 
 
-def free_pair() -> int:
-    """Return an even port that is free, as the next one is."""
-    for port in range(30_000, 32_000, 2):
-        with suppress(OSError), bind("127.0.0.1", port), bind("127.0.0.1", port + 1):
-            return port
-    raise AssertionError("no two ports are free")
-
-
 async def test_ports_run_out_with_503_and_come_back_after_quarantine(sipp: Sipp) -> None:
-    first = free_pair()
+    first = free_media_ports(2)
     settings = PhoneSettings(first_port=first, last_port=first + 1, quarantine_s=0.3)
     async with echo_line(settings=settings) as line:
         call = scenario(invite(), *ANSWERED, pause(400), *HANGS_UP)

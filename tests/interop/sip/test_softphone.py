@@ -11,7 +11,7 @@ from transports.softphone.call import CallFailed, Dialling, Softphone
 from voice.audio.frames import CORE_RATE_HZ
 from voice.talk.recording import from_pcm
 
-from .conftest import Desk, free_port, listening, needs
+from .conftest import Desk, free_media_ports, free_port, listening, needs
 
 TONE = from_pcm("tone", bytes(2 * CORE_RATE_HZ // 10) + b"\x00\x20\x00\xe0" * (CORE_RATE_HZ // 10))
 QUICK = {"wait_s": 0.3, "pause_s": 0.2}
@@ -28,7 +28,19 @@ async def call(uri: str, **named: object) -> tuple[Softphone, list[str]]:
 async def test_a_call_to_sipp_which_sends_the_audio_back(tmp_path, transport) -> None:
     needs("sipp")
     port = free_port()
-    command = ["sipp", "-sn", "uas", "-i", "127.0.0.1", "-p", str(port), "-mi", "127.0.0.1", "-mp", str(free_port())]
+    command = [
+        "sipp",
+        "-sn",
+        "uas",
+        "-i",
+        "127.0.0.1",
+        "-p",
+        str(port),
+        "-mi",
+        "127.0.0.1",
+        "-mp",
+        str(free_media_ports(4)),
+    ]
     command += ["-rtp_echo", "-nostdin", "-m", "1", "-t", "u1" if transport == "udp" else "t1"]
     callee = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, stdout=subprocess.DEVNULL)
     try:
