@@ -93,8 +93,8 @@ def served(kind: str, calls: int) -> Iterator[tuple[int, int, list[int]]]:
         with scripted_service(SHORT_ANSWER, cpu=0, settings=settings) as service:
             yield service.pid, port, []
         return
-    options = ["--bare", str(calls)] if kind == "bare" else ["--port", str(port)]
-    command = [*pin(0), sys.executable, "-m", "bench.sip_echo", *options]
+    kinds = {"bare": ["--bare", str(calls)], "echo": ["--port", str(port)], "pong": ["--port", str(port), "--pong"]}
+    command = [*pin(0), sys.executable, "-m", "bench.sip_echo", *kinds[kind]]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -18,13 +18,16 @@ from transports.phone import Phone, PhoneSettings
 from transports.phone_metrics import PhoneMetrics
 from transports.port import Transport
 from voice.agent import Agent
+from voice.audio.levels import rms_dbfs
 from voice.logs import configure_logs
 from voice.protocol.client_events import ClientEvent
 from voice.room import Room
-from voice.session.effects import PlayAudio
+from voice.session.effects import FinishAudio, PlayAudio
 from voice.tooling import PhoneCall
 
 PORTS = (24_000, 27_999)
+LOUD_DBFS = -25.0
+"""A tone is louder, whatever codecs make of silence is not."""
 
 
 class EchoPlace:
@@ -46,8 +49,28 @@ class EchoPlace:
         """Nothing was taken."""
 
 
+class PongPlace(EchoPlace):
+    """Answers each tone with one of its own at once: what is measured by that is the way there and back alone."""
+
+    async def run(self, transport: Transport, phone: PhoneCall | None = None) -> None:
+        """Answer until the caller hangs up."""
+        was_loud, count = False, 0
+        async for frame in transport.frames():
+            is_loud = rms_dbfs(frame.pcm) > LOUD_DBFS
+            if is_loud and not was_loud:
+                count += 1
+                transport.play_audio(PlayAudio("resp", f"item_{count}", 0, 0, frame, "audio/pcm"))
+                transport.finish_audio(FinishAudio("resp", f"item_{count}"))
+            was_loud = is_loud
+        await transport.aclose()
+
+
 class EchoSessions:
-    """Admits everybody."""
+    """Admits everybody to places of one kind."""
+
+    def __init__(self, place: type[EchoPlace]) -> None:
+        """`place` is what callers get."""
+        self._place = place
 
     problem = None
     active = 0
@@ -70,13 +93,13 @@ class EchoSessions:
 
     def admit(self, agent: Agent, *, key_id: str | None, opening: Any = None) -> EchoPlace:
         """Return a place."""
-        return EchoPlace()
+        return self._place()
 
 
-async def phone_line(port: int) -> None:
+async def phone_line(port: int, place: type[EchoPlace]) -> None:
     """Take calls until the process is ended."""
     settings = PhoneSettings(first_port=PORTS[0], last_port=PORTS[1])
-    phone = Phone(EchoSessions(), Calls(), lambda _: "", settings, PhoneMetrics(CollectorRegistry()))
+    phone = Phone(EchoSessions(place), Calls(), lambda _: "", settings, PhoneMetrics(CollectorRegistry()))
     agent = AgentSettings(limits=CallLimits(max_calls=5000, calls_per_s=100_000))
     await phone.start()
     async with SipEndpoint(EndpointSettings(port=port, agent=agent, gate=GateLimits(100_000)), (), phone):
@@ -97,9 +120,10 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--port", type=int)
     options.add_argument("--bare", type=int)
+    options.add_argument("--pong", action="store_true", help="answer tones with tones, in place of the echo")
     given = options.parse_args()
     configure_logs("warning", "json")
-    work = bare(given.bare) if given.bare else phone_line(given.port)
+    work = bare(given.bare) if given.bare else phone_line(given.port, PongPlace if given.pong else EchoPlace)
     if sys.platform == "win32":
         asyncio.run(work)
     else:

@@ -1,9 +1,9 @@
 """Long calls over real sockets, in real time: phones whose clocks run wrong, sessions refreshed by either side.
 
-Two calls at once to a process of its own that lets callers hear themselves: one phone's clock is fast and it
-refreshes the session, the other's is slow and the service refreshes. The interval is the shortest that RFC 4028 allows,
-90 s, so that a refresh comes every 45 s. Once a second a phone sends a short tone; the delay is the time until it comes
-back, through both jitter buffers' worth of waiting. `bench.sip_drift` holds half an hour of the same in simulated time.
+Two calls at once to a process of its own: one phone's clock is fast and it refreshes the session, the other's is slow
+and the service refreshes. The interval is the shortest that RFC 4028 allows, 90 s, so that a refresh comes every 45 s.
+Once a second a phone sends a tone of 20 ms, which is answered with one as soon as it is heard; the delay is the time
+until that comes: jitter buffer, session, playout. `bench.sip_drift` holds half an hour of it in simulated time.
 
     python -m bench.sip_long --minutes 6 --ppm 300
 """
@@ -18,6 +18,7 @@ import numpy as np
 
 from bench.harness import Outcome, emit, parser, percentile, progress
 from bench.sip import served
+from bench.sip_echo import LOUD_DBFS
 from bench.sip_load import HOST, Caller, Nobody
 from sip.caller_machine import Destination
 from sip.codecs import PCMU
@@ -36,7 +37,6 @@ WARM_UP_S = 20.0
 _FRAME = 160
 _TONE = pcm_to_ulaw((12_000 * np.sin(2 * np.pi * 500 * np.arange(_FRAME) / 8_000)).astype("<i2").tobytes())
 _SILENCE = b"\xff" * _FRAME
-_LOUD_DBFS = -25.0
 _EVERY = 50  # frames from tone to tone
 
 
@@ -113,7 +113,7 @@ class Phone:
             self.heard.missing += ((packet.sequence - before.sequence) & 0xFFFF) - 1
             self.heard.breaks += (packet.timestamp - before.timestamp) & 0xFFFFFFFF != _FRAME
         self._last = packet, now_s
-        if self._tone_at_s is not None and rms_dbfs(ulaw_to_pcm(packet.payload)) > _LOUD_DBFS:
+        if self._tone_at_s is not None and rms_dbfs(ulaw_to_pcm(packet.payload)) > LOUD_DBFS:
             self.heard.delays.append((self._tone_at_s - self._began_s, (now_s - self._tone_at_s) * 1000))
             self._tone_at_s = None
 
@@ -165,7 +165,7 @@ def main() -> None:
     )
     outcome = Outcome("long calls with drift and session timers", columns)
     progress(f"two calls of {chosen.minutes:g} min")
-    with served("echo", 2) as (_, port, _):
+    with served("pong", 2) as (_, port, _):
         found = asyncio.run(hold(port, chosen.minutes, chosen.ppm))
     for clock, refresher, phone, (sent, came), is_up in found:
         heard = phone.heard
