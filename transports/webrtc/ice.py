@@ -16,12 +16,14 @@ import asyncio
 import struct
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 import structlog
 from aioice import Candidate
 from aioice.candidate import candidate_foundation, candidate_priority
 from aioice.ice import CandidatePair, Connection, StunProtocol, server_reflexive_candidate
+from aioice.stun import TransactionError
 
 from transports.rtp.socket import DatagramSocket
 from transports.webrtc.description import IceCredentials
@@ -38,6 +40,8 @@ _COMPONENT = 1
 _MAX_REMOTE = 32
 """Addresses that a peer may prove; a phone that changes networks needs a few."""
 _STUN_WAIT_S = 2.0
+_STUN_OTHERS_S = 0.2
+"""How long the other addresses are waited for, once one was told."""
 _UNREADABLE = (ValueError, struct.error, IndexError, KeyError, AssertionError)
 """What aioice raises on a STUN message that is broken inside."""
 
@@ -131,13 +135,27 @@ class IceAgent(Connection):
         server = self._network.settings.stun_server
         if server is None:
             return []
-        asked = [server_reflexive_candidate(each, server) for each in protocols if ":" not in each.local_candidate.host]
-        try:
-            async with asyncio.timeout(_STUN_WAIT_S):
-                found = await asyncio.gather(*asked, return_exceptions=True)
-        except TimeoutError:
-            return []
-        return [answer[0] for answer in found if not isinstance(answer, BaseException)]
+        found: list[Candidate] = []
+        first = asyncio.Event()
+
+        async def ask(protocol: StunProtocol) -> None:
+            with suppress(OSError, TransactionError, ConnectionError):
+                found.append((await server_reflexive_candidate(protocol, server))[0])
+                first.set()
+
+        # From some addresses of a machine, those of its containers say, the server cannot be reached at all.
+        async with asyncio.TaskGroup() as group:
+            asking = [
+                group.create_task(ask(each), name="STUN") for each in protocols if ":" not in each.local_candidate.host
+            ]
+            with suppress(TimeoutError):
+                await asyncio.wait_for(first.wait(), _STUN_WAIT_S)
+                await asyncio.wait(asking, timeout=_STUN_OTHERS_S)
+            for task in asking:
+                task.cancel()
+        if not found:
+            log.warning("the STUN server does not answer", server=f"{server[0]}:{server[1]}")
+        return found
 
     async def add_described(self, candidates: tuple[str, ...]) -> None:
         """Take the peer's candidates; the rest are learned from its checks. What cannot be used is passed over."""

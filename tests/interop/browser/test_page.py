@@ -155,6 +155,22 @@ async def test_a_missing_microphone_is_told_in_words(visit: Visit, scripted: Ser
     await expect(caller.page.get_by_role("alert").first).to_contain_text("No microphone was found", timeout=WAIT_MS)
 
 
+async def test_a_machine_without_any_network_is_told_what_browsers_need(visit: Visit, scripted: ServiceProcess) -> None:
+    caller = await visit()
+    # Such a browser gathers no candidate, as one does that may use relays only and is told of none.
+    await caller.page.add_init_script("""
+        Object.defineProperty(navigator, "onLine", { get: () => false });
+        const Peer = RTCPeerConnection;
+        window.RTCPeerConnection = class extends Peer {
+          constructor(settings) { super({ ...settings, iceTransportPolicy: "relay" }); }
+        };
+    """)
+    await caller.visit(scripted.http_url, "plain")
+    await caller.type("Good morning.")
+    await expect(caller.page.get_by_role("alert").first).to_contain_text("a virtual interface will do", timeout=WAIT_MS)
+    await expect(caller.page.get_by_label("Message", exact=True)).to_have_value("Good morning.")
+
+
 async def test_a_service_that_dies_is_called_again_and_told_what_was_said(
     visit: Visit, free_service: Callable[..., ServiceProcess]
 ) -> None:

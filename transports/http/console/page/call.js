@@ -10,12 +10,14 @@
  */
 
 const CONNECT_MS = 15_000;
+const NO_NETWORK_MS = 3_000;
 const GAP_MS = 700;
 const MEND_MS = 8_000;
 const GOODBYE_MS = 250;
 const AGAIN = ["service_stopping", "server_error"];
 
-/** Why a call did not come about. `kind`: key, service, busy, network, offline. */
+/** Why a call did not come about. `kind`: key, service, busy, network, offline (the service is out of reach), no-network
+ * (it is on this machine, and the browser calls nobody while no network is up). */
 export class CallProblem extends Error {
   constructor(kind, message) {
     super(message);
@@ -52,7 +54,8 @@ export class Call {
       const answer = await exchange("POST", "/v1/realtime/calls", peer, secret);
       this.#path = answer.path;
       await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
-      await within(opened, CONNECT_MS, "No connection came about: is UDP blocked on the way?");
+      const words = "No connection came about: is UDP blocked on the way?";
+      await within(Promise.race([opened, noNetwork(peer)]), CONNECT_MS, words);
     } catch (error) {
       this.close();
       throw error instanceof CallProblem ? error : new CallProblem("network", String(error.message ?? error));
@@ -118,7 +121,8 @@ export class Call {
 
   async #restart() {
     const peer = this.#peer;
-    const { value: secret } = await mint(this.agent, this.key);
+    const { value: secret, ice_servers: iceServers = [] } = await mint(this.agent, this.key);
+    peer.setConfiguration({ iceServers });  // the credentials of the first ones may have expired
     await peer.setLocalDescription(await peer.createOffer({ iceRestart: true }));
     const answer = await exchange("PATCH", this.#path, peer, secret);
     await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
@@ -196,6 +200,16 @@ async function ask(path, options) {
   const message = error?.message ?? `The service answered ${answer.status}.`;
   const kind = { 401: "key", 429: "busy", 502: "busy", 503: "busy", 504: "busy" }[answer.status] ?? "service";
   throw new CallProblem(kind, message);
+}
+
+/** Reject where the browser finds no address of its own: without a network it has none to call from. */
+function noNetwork(peer) {
+  let hasAddress = false;
+  peer.addEventListener("icecandidate", ({ candidate }) => (hasAddress ||= Boolean(candidate)));
+  return new Promise((_, reject) => {
+    const look = () => hasAddress || navigator.onLine || reject(new CallProblem("no-network", "No network is up."));
+    setTimeout(look, NO_NETWORK_MS);
+  });
 }
 
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -25,6 +25,8 @@ export function callProblem({ kind, message }) {
       return `The service has no room right now: ${message}`;
     case "offline":
       return "This device is offline.";
+    case "no-network":
+      return "No network is up on this machine. Browsers make no calls without one, not even to this machine: a virtual interface will do.";
     case "network":
       return `No connection: ${message}`;
     default:
