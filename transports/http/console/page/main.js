@@ -4,8 +4,10 @@ import { Call, CallProblem, agents } from "./call.js";
 import { Captions } from "./captions.js";
 import { Devices } from "./devices.js";
 import { Inspector } from "./inspector.js";
+import { Key } from "./key.js";
 import { Turns } from "./latency.js";
 import { Levels } from "./levels.js";
+import { Notice } from "./notice.js";
 import { Resumption } from "./resume.js";
 import { mayPass, retries } from "./retries.js";
 import { drawCaptions, drawTurns } from "./view.js";
@@ -18,6 +20,10 @@ const levels = new Levels();
 const devices = new Devices({ microphone: $("microphone"), speaker: $("speaker"), speakerLabel: $("speaker-label"), sound: $("voice") });
 const inspector = new Inspector({ list: $("events"), filter: $("filter"), pause: $("pause"), copy: $("copy"), count: $("event-count") });
 
+const notice = new Notice({ box: $("notice"), text: $("notice-text"), action: $("notice-action"), close: $("notice-close") });
+const key = new Key({ dialog: $("key-dialog"), form: $("key-form"), input: $("key"), problem: $("key-problem"), cancel: $("key-cancel") });
+const tell = (...words) => notice.tell(...words);
+
 const page = {
   call: null,
   attempt: 0,  // counts what the caller has begun: whatever belongs to an earlier one is over
@@ -25,7 +31,6 @@ const page = {
   resumption: new Resumption(),
   captions: new Captions(),
   turns: new Turns(),
-  key: sessionStorage.getItem("console-key") ?? "",
   microphone: null,
   muted: false,
   mending: false,
@@ -58,16 +63,6 @@ function showActivity() {
   else setState(page.muted ? "muted" : "listening");
 }
 
-/** Show a notice, or none. One that is `passing` goes when the conversation goes on. */
-function tell(text, action, label, { passing = false } = {}) {
-  $("notice").hidden = !text;
-  $("notice").dataset.passing = String(passing);
-  $("notice-text").textContent = text ?? "";
-  $("notice-action").hidden = !action;
-  $("notice-action").textContent = label ?? "";
-  $("notice-action").onclick = action ?? null;
-}
-
 // --- a call ---------------------------------------------------------------------------------------------------
 
 /** Remember what is under way until it is done, so that a typed message can wait for it. */
@@ -80,7 +75,7 @@ const start = (options) => coming(begin(options));
 
 async function begin({ typing = false } = {}) {
   const attempt = ++page.attempt;
-  tell(null);
+  notice.hide();
   setState("connecting");
   await levels.start();
   if (!typing && !(await takeMicrophone(attempt))) return;
@@ -134,7 +129,7 @@ async function connect(attempt, history) {
     onMending: (is) => showMending(is),
     onSound: play,
   }));
-  await call.open({ agent: $("agent").value, key: page.key, microphone: page.microphone });
+  await call.open({ agent: $("agent").value, key: key.value, microphone: page.microphone });
   if (attempt !== page.attempt) return call.close();
   for (const event of page.resumption.opening()) send(event);
   setTimeout(() => page.call === call && ask(), GREETING_MS);
@@ -158,7 +153,7 @@ function failed(error) {
   const problem = error instanceof CallProblem ? error : new CallProblem("service", String(error));
   release();
   setState("idle");
-  if (problem.kind === "key") return askForKey(page.key ? problem.message : "", () => start());
+  if (problem.kind === "key") return key.ask(problem.message, async () => (await listAgents()) && start());
   tell(callProblem(problem), () => start(), "Try again");
 }
 
@@ -179,7 +174,7 @@ async function reconnect(reason, attempt) {
     if (attempt !== page.attempt) return;
     try {
       await connect(attempt, history);
-      return tell(null);
+      return notice.hide();
     } catch (error) {
       if (attempt !== page.attempt) return;
       if (!mayPass(error)) return failed(error);
@@ -201,7 +196,7 @@ function hangUp() {
   page.attempt++;
   release();
   setState("ended");
-  tell(null);
+  notice.hide();
 }
 
 function release() {
@@ -247,7 +242,7 @@ function follow(event) {
     case "session.created":
       return configure(event.session);
     case "response.created":
-      if ($("notice").dataset.passing === "true") tell(null);
+      notice.pass();
       return void page.responses.add(event.response.id);
     case "response.done":
       page.responses.delete(event.response.id);
@@ -263,12 +258,19 @@ function follow(event) {
     case "output_audio_buffer.cleared":
       return void page.playing.delete(event.response_id);
     case "error":
-      // A button pressed just as the answer ended is nothing to tell of.
-      if (event.error.code !== "response_cancel_not_active") tellOf(event.error);
+      return followError(event.error);
   }
 }
 
-const tellOf = (error, otherwise) => tell(error?.message ?? otherwise, null, null, { passing: true });
+function followError(error) {
+  if (error.code === "conversation_already_has_active_response") {
+    // What was typed has crossed with a response that began by itself, a greeting say.
+    page.createWhenDone = true;
+    interrupt();
+  } else if (error.code !== "response_cancel_not_active") tellOf(error);  // else: pressed just as the answer ended
+}
+
+const tellOf = (error, otherwise) => tell(error?.message ?? otherwise, null, "", { passing: true });
 
 /** Ask for captions of the caller where the session has none by itself. */
 function configure(session) {
@@ -288,8 +290,8 @@ async function type(text) {
   interrupt();
   page.turns.typed(text, performance.now());
   send({ type: "conversation.item.create", item: { type: "message", role: "user", content: [{ type: "input_text", text }] } });
-  if (page.responses.size) page.createWhenDone = true;
-  else send({ type: "response.create" });
+  page.createWhenDone = page.responses.size > 0;
+  if (!page.createWhenDone) send({ type: "response.create" });
   return true;
 }
 
@@ -304,27 +306,18 @@ function setMuted(muted) {
 
 async function listAgents() {
   try {
-    const names = await agents(page.key);
+    const names = await agents(key.value);
     $("agent").replaceChildren(...names.map((name) => new Option(name, name)));
     const wanted = new URLSearchParams(location.search).get("agent") ?? localStorage.getItem("agent");
     if (names.includes(wanted)) $("agent").value = wanted;
+    notice.hide();
     setState("idle");
+    return true;
   } catch (error) {
-    if (error.kind === "key") return askForKey(page.key ? error.message : "");
-    tell(callProblem(error), listAgents, "Try again");
+    if (error.kind === "key") key.ask(error.message, listAgents);
+    else tell(callProblem(error), listAgents, "Try again");
+    return false;
   }
-}
-
-function askForKey(problem, then) {
-  $("key-problem").textContent = problem;
-  $("key-form").onsubmit = async () => {
-    page.key = $("key").value.trim();
-    sessionStorage.setItem("console-key", page.key);
-    $("key").value = "";
-    await listAgents();
-    then?.();
-  };
-  $("key-dialog").showModal();
 }
 
 // --- the buttons ----------------------------------------------------------------------------------------------
@@ -332,7 +325,6 @@ function askForKey(problem, then) {
 $("talk").addEventListener("click", () => (["idle", "ended"].includes(document.body.dataset.state) ? start() : hangUp()));
 $("mute").addEventListener("click", () => setMuted(!page.muted));
 $("interrupt").addEventListener("click", interrupt);
-$("key-cancel").addEventListener("click", () => $("key-dialog").close());
 $("agent").addEventListener("change", () => localStorage.setItem("agent", $("agent").value));
 $("composer").addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -343,7 +335,7 @@ $("composer").addEventListener("submit", async (event) => {
   $("message").readOnly = false;
 });
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || $("key-dialog").open) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || key.isAsked) return;
   if (event.key === "Escape") interrupt();
   if (event.key.toLowerCase() === "m" && !event.target.closest("input, select, textarea") && !$("mute").disabled) setMuted(!page.muted);
 });
@@ -356,12 +348,11 @@ devices.onMicrophone = async () => {
     use(chosen);
     await call.replaceMicrophone(chosen);
     stop(old);
-    tell(null);
+    notice.hide();
   } catch (error) {
     tell(microphoneProblem(error));  // the one before is still heard
   }
 };
-$("notice-close").addEventListener("click", () => tell(null));
 window.addEventListener("pagehide", release);
 window.addEventListener("online", () => page.call?.mend());
 let network = navigator.connection?.type;  // where the browser tells: wifi, cellular
