@@ -132,6 +132,8 @@ class Outbox:
 
     async def _wait_below(self, level_bytes: int) -> None:
         """Poll, since aiohttp's `drain` shares one future: cancelling one waiter would cancel every later one."""
+        if self.queued_bytes <= level_bytes:
+            return
         clock = asyncio.get_running_loop().time
         lowest, since = self.queued_bytes, clock()
         while (queued := self.queued_bytes) > level_bytes and not self.abandoned:

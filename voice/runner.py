@@ -19,7 +19,7 @@ from voice.metrics import SessionMeter
 from voice.named_tasks import Alarm, NamedTasks
 from voice.protocol.client_events import ClientEvent
 from voice.session import effects as do
-from voice.session.appends import slices
+from voice.session.appends import is_short, slices
 from voice.session.session import Session
 from voice.session_work import Input, SessionWork, ToolWork
 from voice.tooling import PhoneCall, RemoteTools, ServiceTools
@@ -120,7 +120,10 @@ class Runner:
 
     async def _read_events(self) -> None:
         async for event in self._transport.client_events():
-            await self._take(event)
+            if is_short(event):
+                self._step(self._session.receive_client_event, event)
+            else:
+                await self._take(event)
         self.stop()
 
     async def _take(self, event: ClientEvent) -> None:

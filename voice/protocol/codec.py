@@ -39,6 +39,8 @@ class _Append(msgspec.Struct, tag_field="type", tag=APPEND, forbid_unknown_field
 _append_decoder: Final = msgspec.json.Decoder(_Append)
 _decoder: Final = msgspec.json.Decoder()
 _APPEND_MARK: Final = f'"{APPEND}"'
+_APPEND_HEAD: Final = f'{{"type":"{APPEND}","audio":"'
+_APPEND_TAIL: Final = '"}'
 _MODELS: Final[Mapping[str, type[ModelledEvent | AppendShape]]] = {**MODELLED_EVENTS, APPEND: AppendShape}
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -53,6 +55,11 @@ def decode_client_event(text: str, translate: Translation | None = None) -> Clie
 
     `translate` is not asked about a plain append, which every vocabulary has as it is.
     """
+    if text.startswith(_APPEND_HEAD) and text.endswith(_APPEND_TAIL):
+        # As most clients write it. More than base64 between the two fails, and is read as JSON below.
+        plain = decode_audio(text[len(_APPEND_HEAD) : -len(_APPEND_TAIL)], None)
+        if isinstance(plain, InputAudioBufferAppend):
+            return plain
     if _APPEND_MARK in text:
         try:
             append = _append_decoder.decode(text)

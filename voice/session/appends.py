@@ -16,17 +16,19 @@ SLICE_BYTES = 8 * 1024
 _Event = TypeVar("_Event")
 
 
+def is_short(event: object) -> bool:
+    """Tell whether an event is taken as it is: most are, and fifty a second."""
+    return not isinstance(event, InputAudioBufferAppend) or len(event.audio) <= SLICE_BYTES
+
+
 def slices(event: _Event, *, is_pcm: bool) -> Iterator[_Event | InputAudioBufferAppend]:
     """Yield an event as it is, or a long append as several with the same `event_id`.
 
     `is_pcm`: the session takes 16-bit samples. Half a sample is refused as a whole, so such an append is not cut.
     """
-    if not isinstance(event, InputAudioBufferAppend):
+    if not isinstance(event, InputAudioBufferAppend) or is_short(event) or (is_pcm and len(event.audio) % SAMPLE_BYTES):
         yield event
         return
     audio = event.audio
-    if len(audio) <= SLICE_BYTES or (is_pcm and len(audio) % SAMPLE_BYTES):
-        yield event
-        return
     for start in range(0, len(audio), SLICE_BYTES):
         yield InputAudioBufferAppend(audio[start : start + SLICE_BYTES], event.event_id)

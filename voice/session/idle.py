@@ -23,8 +23,10 @@ class IdleTimer:
 
     def due_s(self, config: SessionConfig) -> float | None:
         """When the timeout is over, by the configuration as it stands; None: it does not run."""
+        if self._silent_since_s is None:
+            return None
         detection = config.audio.input.turn_detection
-        if self._silent_since_s is None or not isinstance(detection, ServerVad) or detection.idle_timeout_ms is None:
+        if not isinstance(detection, ServerVad) or detection.idle_timeout_ms is None:
             return None
         return self._silent_since_s + detection.idle_timeout_ms / 1000
 

@@ -102,8 +102,10 @@ class Session:
 
     def next_deadline(self) -> float | None:
         """When `handle_timer` is due, on the clock of `start`; None: never."""
-        due = [self._ends_at_s, self._core.idle.due_s(self._core.config)]
-        return min((due_s for due_s in due if due_s is not None), default=None)
+        ends_s, idle_s = self._ends_at_s, self._core.idle.due_s(self._core.config)
+        if ends_s is None or idle_s is None:
+            return idle_s if ends_s is None else ends_s
+        return min(ends_s, idle_s)
 
     # --- Inputs ---------------------------------------------------------------------------------------------------
 

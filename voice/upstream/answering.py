@@ -26,6 +26,9 @@ class Answering:
         self.answer = Answer()
         self._waiting: deque[ResponseEvent | EngineError] = deque()
         self._arrived: asyncio.Future[None] | None = None
+        self._due_s = 0.0
+        """When whoever waits has waited for too long, on the loop's clock."""
+        self._timer: asyncio.TimerHandle | None = None
         self._tools = 0
 
     @property
@@ -66,6 +69,9 @@ class Answering:
     def leave(self) -> list[HostedCall]:
         """Nobody will read it from here on. Returns what is still to be told of hosted tools."""
         self.is_left = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         return [event for event in self._waiting if isinstance(event, HostedCall)]
 
     def put(self, event: ResponseEvent | EngineError) -> None:
@@ -88,17 +94,28 @@ class Answering:
         return True
 
     async def _wait(self, timeout_s: float) -> None:
-        """A bare future and a timer: `asyncio.timeout` around an event would cost three times as much, per frame."""
+        """A bare future, and one timer for many waits: a timer for each would cost as much as the event itself."""
         loop = asyncio.get_running_loop()
         arrived = self._arrived = loop.create_future()
-        timer = loop.call_later(timeout_s, _expire, arrived)
+        self._due_s = loop.time() + timeout_s
+        if self._timer is None or self._timer.when() > self._due_s:
+            self._look_at(self._due_s)
         try:
             await arrived
         finally:
-            timer.cancel()
             self._arrived = None
 
+    def _look_at(self, when_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(when_s, self._look)
 
-def _expire(arrived: "asyncio.Future[None]") -> None:
-    if not arrived.done():
-        arrived.set_exception(TimeoutError())
+    def _look(self) -> None:
+        """Fail the wait under way when it has lasted for too long; else come again when it would have."""
+        self._timer = None
+        if self._arrived is None or self._arrived.done():
+            return
+        if asyncio.get_running_loop().time() < self._due_s:
+            self._look_at(self._due_s)
+        else:
+            self._arrived.set_exception(TimeoutError())
