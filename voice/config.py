@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from voice.config_engines import CascadeConfig, EngineConfig, ScriptedConfig, UpstreamConfig
+from voice.config_engines import CascadeConfig, EngineConfig, ReplaceableConfig, ScriptedConfig
 from voice.config_sip import SipConfig
 from voice.config_types import ExistingFile, ExistingFolder, ModelName, Secret, Section, TlsConfig
 from voice.config_webrtc import WebRtcConfig
@@ -258,7 +258,7 @@ class Config(Section):
         names = dict.fromkeys([*(agent.engine for agent in self.agents.values()), *self.aliases.values()])
         for name in list(names):
             engine = self.engines.get(name)
-            if isinstance(engine, UpstreamConfig):
+            if isinstance(engine, ReplaceableConfig):
                 names |= dict.fromkeys(engine.fallback)
         return tuple(names)
 

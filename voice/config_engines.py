@@ -87,7 +87,24 @@ class RemoteTts(RemoteServer):
     next_sound_s: float = Field(8.0, gt=0)
 
 
-class CascadeConfig(Section):
+class ReplaceableConfig(Section):
+    """An engine that may fail in the middle of a call, and what is done about it."""
+
+    fallback: tuple[str, ...] = ()
+    """Names under `engines`, in order: who goes on in the middle of a call when this one cannot."""
+    attempts: int = Field(2, ge=1, le=10)
+    """Of one answer, before the next of `fallback` is asked."""
+    words_after_s: float = Field(2.0, gt=0)
+    words: str = "One moment, please."
+    """Said to a caller who waits longer than that; empty: nothing. By an engine of `fallback` that speaks by itself,
+    else a tone stands for it."""
+    give_up_s: float = Field(4.0, gt=0)
+    """How long a caller may hear nothing of an engine before the next of `fallback` is asked, or the apology said."""
+    apology: str = "I am sorry, I cannot answer right now. Please try again in a moment."
+    """Said when nobody can answer; empty: nothing."""
+
+
+class CascadeConfig(ReplaceableConfig):
     """Speech to text, language model, text to speech; each embedded, or where a URL says."""
 
     type: Literal["cascade"]
@@ -111,12 +128,19 @@ class CascadeConfig(Section):
     """Said when the model had no words, or spoke of its functions instead of to the caller."""
     speculates: bool = False
     """A remote `llm` is asked as soon as silence begins: answers come sooner, some in vain."""
+    give_up_s: float = Field(12.0, gt=0)
+    """As for an upstream; longer, since each part has deadlines of its own."""
 
     @property
     def lanes(self) -> tuple[str, ...]:
         """The embedded models that it works with."""
         parts = {"speech-to-text": self.stt, "language-model": self.llm, "text-to-speech": self.tts}
         return tuple(lane for lane, remote in parts.items() if remote is None)
+
+    @property
+    def is_replaceable(self) -> bool:
+        """True where something may be away: a part is remote, or another engine stands by."""
+        return bool(self.fallback) or self.llm is not None or self.stt is not None or self.tts is not None
 
 
 class ScriptedConfig(Section):
@@ -127,7 +151,7 @@ class ScriptedConfig(Section):
     """A YAML file; without it a built-in dialogue answers."""
 
 
-class UpstreamConfig(Section):
+class UpstreamConfig(ReplaceableConfig):
     """Another server of the Realtime contract: gpt-realtime, Azure's, a second instance of this service."""
 
     type: Literal["upstream"]
@@ -168,19 +192,6 @@ class UpstreamConfig(Section):
     """How long the upstream lets a session last."""
     rotate_before_s: float = Field(120.0, gt=0)
     """So long before that a new connection is made and seeded, and taken when nobody speaks."""
-    fallback: tuple[str, ...] = ()
-    """Names under `engines`, in order: who goes on in the middle of a call when this one cannot."""
-    attempts: int = Field(2, ge=1, le=10)
-    """Of one answer, before the next of `fallback` is asked."""
-    words_after_s: float = Field(2.0, gt=0)
-    words: str = "One moment, please."
-    """Said to a caller who waits longer than that; empty: nothing. By an engine of `fallback` that speaks by itself,
-    else a tone stands for it."""
-    give_up_s: float = Field(4.0, gt=0)
-    """How long a caller may hear nothing of an engine before the next of `fallback` is asked, or the apology said."""
-    apology: str = "I am sorry, I cannot answer right now. Please try again in a moment."
-    """Said when nobody can answer; empty: nothing."""
-
     _plain = field_validator("headers")(plain_headers)
 
     @property

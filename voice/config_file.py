@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from voice.config import ENGINE_TYPES, Config
-from voice.config_engines import UpstreamConfig
+from voice.config_engines import ReplaceableConfig, UpstreamConfig
 from voice.config_environment import merge, read_overrides
 from voice.config_problems import Places, explain, suggest
 from voice.config_sip import check_sip
@@ -123,7 +123,7 @@ def _check(config: Config) -> Iterator[tuple[Loc, str]]:
 
 def _check_fallbacks(config: Config) -> Iterator[tuple[Loc, str]]:
     for name, engine in config.engines.items():
-        if not isinstance(engine, UpstreamConfig):
+        if not isinstance(engine, ReplaceableConfig):
             continue
         for index, other in enumerate(engine.fallback):
             place = ("engines", name, "fallback", index)

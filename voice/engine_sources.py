@@ -1,12 +1,12 @@
 """Where sessions get their engines: one source for each entry under `engines:` that somebody answers with."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from hashlib import sha256
 
 from voice.config import Config
-from voice.config_engines import CascadeConfig, RemoteServer, ScriptedConfig, UpstreamConfig
+from voice.config_engines import CascadeConfig, RemoteServer, ReplaceableConfig, ScriptedConfig, UpstreamConfig
 from voice.embedded import EmbeddedModels
 from voice.engines.breaker import Breaker
 from voice.engines.cascade import CascadeEngine, CascadeOptions
@@ -75,6 +75,8 @@ class EngineSources:
         config = self._config.engines[name]
         if isinstance(config, UpstreamConfig):
             return EngineSource(self._resilient(name, config), make_translator=self._translator(config))
+        if isinstance(config, CascadeConfig) and config.is_replaceable:
+            return EngineSource(self._resilient(name, config), self._cascade(config).problem)
         return self._plain(name)
 
     def _plain(self, name: str) -> EngineSource:
@@ -90,7 +92,7 @@ class EngineSources:
             )
         return self._cascade(config)
 
-    def _resilient(self, name: str, config: UpstreamConfig) -> Callable[[str], Engine]:
+    def _resilient(self, name: str, config: ReplaceableConfig) -> Callable[[str], Engine]:
         patience = Patience(
             words_after_s=config.words_after_s,
             words=config.words,
@@ -145,8 +147,7 @@ class EngineSources:
         return make
 
     def _cascade(self, config: CascadeConfig) -> EngineSource:
-        parts = {"type", "llm", "stt", "tts", "speculates"}
-        options = CascadeOptions(**config.model_dump(exclude=parts))
+        options = CascadeOptions(**config.model_dump(include={field.name for field in fields(CascadeOptions)}))
         models, embedded = self._mixed(config), self._models if config.lanes else None
 
         def problem() -> str | None:

@@ -26,7 +26,13 @@ engines:
     llm: {{url: "http://127.0.0.1:9/v1", model: m}}
     stt: {{url: "{url}", model: whisper-1}}
     tts: {{url: "{url}", model: tts-1}}
-aliases: {{chat: chat, responses: responses, nowhere: nowhere}}
+  spared:
+    type: cascade
+    llm: {{url: "http://127.0.0.1:9/v1", model: m}}
+    stt: {{url: "{url}", model: whisper-1}}
+    tts: {{url: "{url}", model: tts-1}}
+    fallback: [chat]
+aliases: {{chat: chat, responses: responses, nowhere: nowhere, spared: spared}}
 log: {{level: error}}
 """
 
@@ -98,6 +104,19 @@ async def test_a_server_that_is_gone_costs_the_answer_and_not_the_call(front: Se
                 lambda frames, count=count: [f for f in frames[count:] if f["type"] == "response.done"], 30
             )
             assert done[0]["response"]["status"] == "failed"
+            assert "I am sorry" in transcripts(client.frames[count:])
             assert done[0]["response"]["status_details"]["error"]["code"] == "engine_unavailable"
 
     await hold(front, "nowhere", talk)
+
+
+async def test_another_engine_goes_on_where_a_server_is_gone(front: ServiceProcess, hold: Any) -> None:
+    async def talk(client: Any) -> None:
+        text = [{"type": "input_text", "text": "What is the capital of France?"}]
+        await client.connection.conversation.item.create(item={"type": "message", "role": "user", "content": text})
+        await client.connection.response.create()
+        done = await client.wait(lambda frames: [frame for frame in frames if frame["type"] == "response.done"], 30)
+        assert done[0]["response"]["status"] == "completed"
+        assert "Paris" in transcripts(client.frames)
+
+    await hold(front, "spared", talk)

@@ -277,7 +277,8 @@ class ResilientEngine:
 
         What is not there after `limit_s`, or when this is closed, is cancelled.
         """
-        is_patient = request.speculative
+        # Nobody listens to a guess, or to an answer beside the conversation.
+        is_patient = request.speculative or not request.in_conversation
         ends_s = math.inf if limit_s is None or is_patient else _now_s() + limit_s
         words_s = math.inf if said.was_told_to_wait or is_patient else said.quiet_since_s + self._patience.words_after_s
         try:

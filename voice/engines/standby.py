@@ -1,5 +1,6 @@
 """The engines that stand by for each other, and ready sentences that one of them speaks for all."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -14,6 +15,9 @@ from voice.engines.script_audio import speech_runs
 from voice.errors import EngineError
 
 _log = structlog.get_logger(__name__)
+
+_SPEAK_S: Final = 3.0
+"""What a ready sentence may take: who waits for it hears nothing."""
 
 _TONE_HZ: Final = 440
 _TONE_MS: Final = 180
@@ -40,28 +44,30 @@ async def speak(
         return
     if request.settings.output_modality == "audio":
         for standby in standbys:
-            if standby.speaks_alone:
-                spoken = [event async for event in _spoken(standby, replace(request, say=words))]
-                if spoken:
-                    for event in spoken:
-                        yield event
-                    return
+            if standby.speaks_alone and (spoken := await _spoken(standby, replace(request, say=words))):
+                for event in spoken:
+                    yield event
+                return
     yield TextDelta(words)
     if request.settings.output_modality == "audio":
         for run in speech_runs("tone", _TONE_HZ, _TONE_MS, 60):
             yield AudioDelta(AudioFrame(run, 24_000))
 
 
-async def _spoken(standby: Standby, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
+async def _spoken(standby: Standby, request: ResponseRequest) -> list[ResponseEvent]:
+    """Return all of it; nothing where it cannot be had soon."""
+    spoken: list[ResponseEvent] = []
     try:
         engine = standby.make()
         try:
-            await engine.open(request.settings)
-            async with aclosing(engine.respond(request)) as events:
-                async for event in events:
-                    if isinstance(event, TextDelta | AudioDelta):
-                        yield event
+            async with asyncio.timeout(_SPEAK_S):
+                await engine.open(request.settings)
+                async with aclosing(engine.respond(request)) as events:
+                    spoken = [event async for event in events if isinstance(event, TextDelta | AudioDelta)]
         finally:
             await engine.aclose()
     except EngineError as error:
         _log.warning("nobody speaks for the engine", why=error.message)
+    except TimeoutError:
+        _log.warning("nobody speaks for the engine", why="a sentence took too long to speak")
+    return spoken

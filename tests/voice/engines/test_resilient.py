@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -318,6 +319,19 @@ async def test_when_the_only_engine_is_not_heard_for_long_the_caller_hears_an_ap
         await collect(engine, heard)
     assert "sorry" in words(heard)
     await engine.aclose()
+
+
+async def test_nobody_is_told_to_wait_for_an_answer_beside_the_conversation():
+    class Hesitant(Failing):
+        async def respond(self, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
+            await asyncio.sleep(0.05)
+            async for event in super().respond(request):
+                yield event
+
+    beside = replace(ASK, in_conversation=False)
+    patience = Patience(words_after_s=0.01, give_up_s=0.02)
+    engine = of(Hesitant([TextDelta("Here."), EngineDone()]), patience=patience)
+    assert await answer(engine, beside) == [TextDelta("Here."), EngineDone()]
 
 
 async def test_a_request_that_is_refused_is_not_made_again_to_the_same_engine():
