@@ -99,4 +99,4 @@ def book_appointment(name: str, day: Day, time: OpeningTime, context: ToolContex
     if hour not in free or not the_diary().book(when, hour, name.strip(), phone):
         offer = f" Free are {', '.join(map(spoken, free[:3]))}." if free else " Ask for another day."
         raise ToolFailed(f"Not booked: {spoken(hour)} on {day} is not free.{offer}")
-    return f"Booked: {name.strip()}, {when:%A} at {spoken(hour)}."
+    return f"{name.strip()} has an appointment on {when:%A} at {spoken(hour)}."

@@ -73,7 +73,7 @@ def book_table(name: str, day: Day, time: EveningTime, people: Annotated[int, Fi
     except Refused as refusal:
         raise ToolFailed(f"Not booked. {refusal}") from refusal
     guests = "one person" if people == 1 else f"{people} people"
-    return f"Booked: {booking.name}, {guests}, {booking.starts:%A} at {spoken(booking.starts.time())}."
+    return f"{booking.name} has a table for {guests} on {booking.starts:%A} at {spoken(booking.starts.time())}."
 
 
 @tool(timeout_s=10)

@@ -36,7 +36,7 @@ def dispatcher(diary: Diary) -> Dispatcher:
 async def test_an_hour_is_booked_once(dispatcher: Dispatcher) -> None:
     wanted = '{"name": "Anna", "day": "Friday", "time": "10:00"}'
     booked = await dispatcher.run("book_appointment", wanted, CONTEXT)
-    assert booked.output == "Booked: Anna, Friday at 10 am."
+    assert booked.output == "Anna has an appointment on Friday at 10 am."
     again = await dispatcher.run("book_appointment", wanted, CONTEXT)
     assert again.failed
     assert "Free are 9 am, 11 am, noon." in again.output

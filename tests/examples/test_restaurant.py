@@ -36,7 +36,7 @@ async def book_table(dispatcher: Dispatcher, **arguments: object) -> ToolResult:
 
 
 async def test_a_table_is_booked_and_written_down(dispatcher: Dispatcher, book: Book) -> None:
-    assert await book_table(dispatcher) == ToolResult("Booked: Anna, 4 people, Friday at 7:30 pm.")
+    assert await book_table(dispatcher) == ToolResult("Anna has a table for 4 people on Friday at 7:30 pm.")
     assert [(one.name, one.starts, one.people) for one in book.bookings()] == [
         ("Anna", datetime(2026, 3, 6, 19, 30), 4)
     ]
