@@ -83,7 +83,8 @@ class Turn:
     @property
     def answered(self) -> bool:
         """True once nothing more of the answer is to come."""
-        return self.closed_responses > 0 and not self.open_responses and not self.follow_up_due
+        is_heard = self.started_s is None or self.decided_s is not None
+        return is_heard and self.closed_responses > 0 and not self.open_responses and not self.follow_up_due
 
     def latency_ms(self, stage: str) -> float | None:
         """Return a stage of `STAGES`, counted from the end of speech; None where it was not reached."""
@@ -151,6 +152,7 @@ class TurnLog:
             current.decided_s = current.transcript_s = current.first_token_s = current.first_audio_s = None
         elif kind == "input_audio_buffer.speech_stopped":
             current.decided_s = at_s
+            current.closed_responses = 0  # what was closed answered an earlier part
             self._answering = current
         elif kind == "input_audio_buffer.committed":
             current.decided_s = at_s if current.decided_s is None else current.decided_s

@@ -87,6 +87,21 @@ def test_a_pause_in_the_recording_restarts_the_stages() -> None:
     assert turn.decided_s == story.now_s
 
 
+def test_the_answer_to_the_first_part_of_a_recording_is_not_the_whole() -> None:
+    story = Story()
+    turn = story.log.begin("a.wav", 0.0, 1.0)
+    story.speech("u1")
+    story.answer("r1", "a1", "Wh")
+    story.hear("input_audio_buffer.speech_started", item_id="u2")
+    story.done("r1", "cancelled", status_details={"reason": "turn_detected"})
+    assert not turn.answered
+    story.hear("input_audio_buffer.speech_stopped", item_id="u2")
+    assert not turn.answered
+    story.answer("r2", "a2", "Yes.")
+    story.done("r2")
+    assert turn.answered
+
+
 def test_a_service_tool_makes_the_answer_wait_for_the_follow_up() -> None:
     story = Story()
     turn = story.log.begin("a.wav", 0.0, 0.1)
