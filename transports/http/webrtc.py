@@ -41,6 +41,7 @@ SDP_TYPE = "application/sdp"
 _PATH = "/v1/realtime/calls"
 _INTERNAL_ERROR = 1011
 _GOING_AWAY = 1001
+_END_S = 1.0
 
 
 @dataclass(slots=True)
@@ -58,6 +59,7 @@ class WebRtcCalls:
     _ticker: Ticker | None = None
     _group: asyncio.TaskGroup | None = None
     _keeper: asyncio.Task[None] | None = None
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _open: dict[str, WebRtcTransport] = field(default_factory=dict)
 
     async def start(self, _: web.Application) -> None:
@@ -72,14 +74,16 @@ class WebRtcCalls:
         """Own the calls' tasks from one signal of the application to the other: a TaskGroup lives in one task."""
         async with asyncio.TaskGroup() as self._group:
             started.set()
-            await asyncio.Event().wait()
+            await self._stopping.wait()
 
     async def close_all(self, _: web.Application) -> None:
         """End the calls that draining has left over (signal `on_shutdown`)."""
         reason = "The service is stopping."
         ending = [_apart(transport.aclose(_GOING_AWAY, reason), call_id) for call_id, transport in self._open.items()]
         await asyncio.gather(*ending)
+        self._stopping.set()
         if self._keeper is not None:
+            await asyncio.wait({self._keeper}, timeout=_END_S)  # their sessions have heard of it
             self._keeper.cancel()
             await asyncio.wait({self._keeper})
         if self._ticker is not None:

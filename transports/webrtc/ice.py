@@ -222,7 +222,7 @@ class IceAgent(Connection):
             return
         for pair in self._check_list:
             if pair.remote_addr == addr and pair.state is CandidatePair.State.SUCCEEDED:
-                log.info("the peer's address has changed")
+                log.debug("the peer's address has changed")
                 pair.nominated = True
                 self.check_complete(pair)
                 self._media_source = addr
@@ -233,6 +233,11 @@ class IceAgent(Connection):
         if pair.state is CandidatePair.State.SUCCEEDED:
             self._proven.add(pair.remote_addr)
         super().check_complete(pair)
+
+    @property
+    def unsent_packets(self) -> int:
+        """What the kernel did not take, on the sockets that are open."""
+        return sum(cast(_SocketTransport, protocol.transport).socket.unsent_packets for protocol in self._protocols)
 
     def mute(self) -> None:
         """Close the sockets under everything that still wants to send."""

@@ -108,7 +108,7 @@ class Peer:
     async def _begin_restart(self, *, is_controlling: bool) -> None:
         before, self._next = self._next, self._new_agent(is_controlling=is_controlling)
         if before is not None:
-            await before.close()
+            await self._close(before)
         await self._next.gather_candidates()
 
     async def finish_restart(self, remote: RemoteDescription) -> None:
@@ -125,7 +125,7 @@ class Peer:
             return  # a newer one has begun meanwhile
         old, self._agent, self._next = self._agent, agent, None
         self._link.use(agent)
-        await old.close()
+        await self._close(old)
 
     # ----
 
@@ -169,8 +169,14 @@ class Peer:
             await self._link.end()
             self._link.remove_all_listeners()
         if self._next is not None:
-            await self._next.close()
-        await asyncio.shield(self._agent.close())
+            await self._close(self._next)
+        await asyncio.shield(self._close(self._agent))
+
+    async def _close(self, agent: IceAgent) -> None:
+        """Close an agent and add what it has counted to the sums."""
+        self._traffic.rejected_packets += agent.foreign_packets
+        self._traffic.unsent_packets += agent.unsent_packets
+        await agent.close()
 
     def cut(self) -> None:
         """Send nothing from now on, not even a goodbye: for who tries what happens then."""

@@ -192,7 +192,25 @@ class WebRtcTransport:
         finally:
             self._end(reason or "closed here")
             await self._peer.aclose()
-        log.info("call ended", reason=self.end_reason, code=code)
+        self._log_end(code)
+
+    def _log_end(self, code: int) -> None:
+        media = self._peer.media
+        if media is None:
+            return  # it never was one
+        quality = media.quality
+        log.info(
+            "call ended",
+            reason=self.end_reason,
+            code=code,
+            codec=media.terms.sends[1].name,
+            loss=round(quality.loss, 4),
+            far_loss=round(quality.far_loss, 4),
+            jitter_ms=round(quality.jitter_ms, 1),
+            round_trip_ms=None if quality.round_trip_ms is None else round(quality.round_trip_ms, 1),
+            mos=round(quality.mos, 2),
+            unheard_ms=20 * self._audio.dropped_frames,
+        )
 
 
 def _binary_message() -> InvalidEvent:

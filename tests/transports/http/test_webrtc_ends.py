@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 from aiortc.rtcsctptransport import DataChunk, tsn_plus_one
+from structlog.testing import capture_logs
 
 from tests.transports.http.conftest import Service, Start
 from tests.transports.http.webrtc_calls import LOOPBACK, SETTINGS, call, next_event, offer, post
@@ -75,6 +76,17 @@ async def test_a_fault_in_a_call_s_media_ends_it(calls: Service, monkeypatch: py
         await next_event(messages)
         monkeypatch.setattr(MediaLeg, "hear", break_down)
         await calls.ended()
+
+
+async def test_how_a_call_went_is_one_line_of_the_log(calls: Service) -> None:
+    with capture_logs() as logs:
+        async with call(calls) as (_, messages, _):
+            await next_event(messages)
+        await calls.ended()
+        await calls.runner.shutdown()
+    (line,) = [entry for entry in logs if entry["event"] == "call ended"]
+    assert line["reason"] in ("the peer closed the connection", "the peer closed the data channel")
+    assert (line["codec"], line["loss"], line["unheard_ms"]) == ("opus", 0.0, 0)
 
 
 async def test_a_peer_that_heeds_no_window_is_given_up(calls: Service) -> None:

@@ -18,6 +18,7 @@ export class Inspector {
   #count = 0;
   #paused = false;
   #follows = true;
+  #top = 0;
   #beganMs = null;
 
   constructor({ list, filter, pause, copy, count }) {
@@ -26,7 +27,7 @@ export class Inspector {
     pause.addEventListener("click", () => this.#setPaused(!this.#paused));
     copy.addEventListener("click", () => this.#copyAll());
     // The newest is in sight until somebody scrolls away from it, whatever becomes of the list's size.
-    list.addEventListener("scroll", () => (this.#follows = isAtEnd(list)));
+    list.addEventListener("scroll", () => this.#scrolled());
     new ResizeObserver(() => this.#follows && toEnd(list)).observe(list);
   }
 
@@ -37,6 +38,14 @@ export class Inspector {
     if (this.#entries.length > KEPT) this.#entries.shift();
     this.count.textContent = String(++this.#count);
     if (!this.#paused && matches(this.filter.value, event.type)) this.#append([entry]);
+  }
+
+  #scrolled() {
+    const { scrollTop } = this.list;
+    // A list that became shorter is not at its end either: only who scrolls back wants to look at something else.
+    if (isAtEnd(this.list)) this.#follows = true;
+    else if (scrollTop < this.#top) this.#follows = false;
+    this.#top = scrollTop;
   }
 
   #setPaused(paused) {

@@ -353,7 +353,7 @@ devices.onMicrophone = async () => {
     tell(microphoneProblem(error));  // the one before is still heard
   }
 };
-window.addEventListener("pagehide", release);
+window.addEventListener("pagehide", () => page.call && hangUp());  // the browser may show this very page again
 window.addEventListener("online", () => page.call?.mend());
 let network = navigator.connection?.type;  // where the browser tells: wifi, cellular
 navigator.connection?.addEventListener("change", () => {
