@@ -185,6 +185,7 @@ class Runner:
             do.StartTranscription: lambda effect: self._tasks.spawn(
                 f"transcribe {effect.request.item_id}", self._work.transcribe(effect.request)
             ),
+            do.CancelTranscription: lambda effect: self._tasks.cancel(f"transcribe {effect.item_id}"),
             do.DetectVoice: self._detect_voice,
             do.ResetVoice: self._reset_voice,
             do.JudgeTurn: self._start_judging,

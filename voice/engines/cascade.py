@@ -70,7 +70,8 @@ class CascadeEngine:
         self._session_id = session_id
         self._options = options or CascadeOptions()
         self._settings = EngineSettings()
-        self._capabilities = Capabilities(context_tokens=_input_tokens(slot_tokens, self._options))
+        tokens = _input_tokens(slot_tokens, self._options)
+        self._capabilities = Capabilities(follows_speech=True, context_tokens=tokens)
         self._hearing = Hearing(models, session_id)
         self._ids = Ids()
         self._background: asyncio.Task[None] | None = None
@@ -82,6 +83,9 @@ class CascadeEngine:
         self._is_closed = False
         self._partial = ("", "", 0)
         """Item, its words so far, and how many samples they cover."""
+        self._agreed = ("", "")
+        """Item, and its words that were the same in two looks."""
+        self._looked = asyncio.Event()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -137,6 +141,10 @@ class CascadeEngine:
 
     async def transcribe(self, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionEvent, None]:
         """Write an item down; a response to the same item has most often done it already."""
+        if request.is_growing:
+            async with aclosing(self._follow(request.item_id)) as deltas:
+                async for delta in deltas:
+                    yield delta
         transcript = await self._hearing.final(request.item_id, request.pcm)
         if transcript:
             yield TranscriptDelta(transcript)
@@ -190,6 +198,16 @@ class CascadeEngine:
         """An answer beside the conversation must not push the conversation out of its cache."""
         return self._session_id if request.in_conversation else f"{self._session_id}/{request.response_id}"
 
+    async def _follow(self, item_id: str) -> AsyncGenerator[TranscriptDelta, None]:
+        given = ""
+        while True:
+            await self._looked.wait()
+            self._looked.clear()
+            of_item, agreed = self._agreed
+            if of_item == item_id and agreed != given and agreed.startswith(given):
+                yield TranscriptDelta(agreed[len(given) :])
+                given = agreed
+
     # --- Meanwhile ------------------------------------------------------------------------------------------------
 
     async def _listen(self, utterance: Utterance) -> None:
@@ -199,7 +217,10 @@ class CascadeEngine:
         before = self._partial[1]
         self._partial = (utterance.item_id, text or before, samples)
         # Of the first look, all but the last two words: they were said a while ago.
-        stable = stable_prefix(before, text) if before else " ".join(text.split()[:-2])
+        agreed = stable_prefix(before, text)
+        self._agreed = (utterance.item_id, agreed)
+        self._looked.set()
+        stable = agreed if before else " ".join(text.split()[:-2])
         if stable and self._context is not None:
             await self._models.prefill(self._session_id, self._context + USER_HEAD + stable)
 

@@ -33,6 +33,8 @@ class Capabilities:
     speaks_audio: bool = True
     takes_images: bool = False
     transcribes: bool = True
+    follows_speech: bool = False
+    """Writes down what it hears while it is still being said (`TranscriptionRequest.is_growing`)."""
     speculates: bool = True
     """May be asked before the turn is decided, at no lasting cost; the answer is adopted or dropped unheard."""
     context_tokens: int = 28_224
@@ -102,6 +104,9 @@ class TranscriptionRequest:
     """What the client named; an engine that has several may go by it."""
     wants_logprobs: bool = False
     """How sure the model is of each token; one that cannot tell leaves it out."""
+    is_growing: bool = False
+    """The item is still being said: its audio comes by `hear`, `pcm` is empty. Words that are likely to stay are given
+    as deltas until the task is cancelled; nothing else is. Only for engines that say `follows_speech`."""
 
 
 # --- What an engine answers ------------------------------------------------------------------------------------

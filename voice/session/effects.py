@@ -68,6 +68,13 @@ class StartTranscription:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelTranscription:
+    """Stop writing that item down: what was followed is over, or dropped."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class DetectVoice:
     """Find turns in this 24 kHz audio; verdicts come back by `receive_voice_activity`, or, where the engine detects
     turns, what it found by `receive_engine_notice`."""
@@ -183,6 +190,7 @@ Effect = (
     | StartResponse
     | CancelResponse
     | StartTranscription
+    | CancelTranscription
     | DetectVoice
     | ResetVoice
     | JudgeTurn

@@ -26,6 +26,8 @@ class Transcripts:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._given: dict[str, str] = {}
+        """The words of items that were given before the item was committed (contract 3.3)."""
 
     @property
     def said(self) -> str:
@@ -36,26 +38,24 @@ class Transcripts:
     def receive(self, item_id: str, event: TranscriptionEvent) -> None:
         """Take more of an item's words, or all of them."""
         match event:
-            case TranscriptDelta(delta=delta, logprobs=logprobs) if self._is_wanted:
-                out = self._core.out
-                out.send(
-                    wire_events.ConversationItemInputAudioTranscriptionDelta(
-                        event_id=out.event_id(),
-                        item_id=item_id,
-                        content_index=0,
-                        delta=delta,
-                        **self._sureness(logprobs),
-                    )
-                )
+            case TranscriptDelta() if self._is_wanted and item_id not in self._core.conversation:
+                self._note_given(item_id, event.delta)
+                self._send_delta(item_id, event)
+            case TranscriptDelta() if self._is_wanted and item_id not in self._given:
+                self._send_delta(item_id, event)
             case TranscriptSegment() if self._is_wanted:
                 self._send_segment(item_id, event)
             case TranscriptDone():
                 duration_ms = self._keep(item_id, event.transcript)
+                given = self._given.pop(item_id, None)
                 if self._is_wanted:
+                    if given is not None and event.transcript.startswith(given) and event.transcript != given:
+                        self._send_delta(item_id, TranscriptDelta(event.transcript.removeprefix(given)))
                     self._send(item_id, event, duration_ms)
 
     def receive_failure(self, item_id: str, error: EngineError) -> None:
         """The words could not be had; the item stays."""
+        self._given.pop(item_id, None)
         if self._is_wanted:
             out = self._core.out
             why = wire_events.TranscriptionError(type="server_error", code=error.code, message=error.message)
@@ -64,6 +64,23 @@ class Transcripts:
                     event_id=out.event_id(), item_id=item_id, content_index=0, error=why
                 )
             )
+
+    def _note_given(self, item_id: str, delta: str) -> None:
+        if item_id not in self._given:  # what was cleared since then is never committed
+            self._given = {known: text for known, text in self._given.items() if known in self._core.conversation}
+        self._given[item_id] = self._given.get(item_id, "") + delta
+
+    def _send_delta(self, item_id: str, event: TranscriptDelta) -> None:
+        out = self._core.out
+        out.send(
+            wire_events.ConversationItemInputAudioTranscriptionDelta(
+                event_id=out.event_id(),
+                item_id=item_id,
+                content_index=0,
+                delta=event.delta,
+                **self._sureness(event.logprobs),
+            )
+        )
 
     @property
     def _is_wanted(self) -> bool:

@@ -26,6 +26,7 @@ from voice.protocol import server_events as wire_events
 from voice.protocol.session_fields import SemanticVad, ServerVad
 from voice.session.core import Core
 from voice.session.effects import DetectVoice, DropAudio, HearAudio, JudgeTurn, ResetVoice
+from voice.session.growing import GrowingItem
 from voice.session.input_buffer import MINIMUM_COMMIT_MS, InputBuffer, to_ms, to_samples
 from voice.session.items import AudioPart, Message, pcm_duration_ms
 from voice.session.pauses import CONTEXT_MS, LONGEST_WAIT_MS, PREFIX_MS, THRESHOLD, Pause
@@ -54,6 +55,7 @@ class Turn:
         self._responder = responder
         self._items = TurnItems(core)
         self._buffer = InputBuffer(core.traits.input_capacity_s)
+        self._growing = GrowingItem(core, self._buffer)
         self._endpointing: Endpointing | None = None
         self._utterance: _Utterance | None = None
         self._last_utterance_id: str | None = None
@@ -73,6 +75,7 @@ class Turn:
         detection = self._detection
         if detection is None:
             self._abandon()
+        self._growing.reconfigure()
         if detection is None or self._core.capabilities.detects_turns:
             self._endpointing = None
             return
@@ -98,6 +101,8 @@ class Turn:
             self._core.out.add(DetectVoice(frame))
         if self._utterance is not None:
             self._core.out.add(HearAudio(self._utterance.item_id, frame))
+        else:
+            self._growing.receive(frame)
 
     def receive_voice_activity(self, probability: float, window_start: int, window_end: int) -> None:
         """Take the verdict on a window of the session's clock."""
@@ -153,7 +158,7 @@ class Turn:
                 code="input_audio_buffer_commit_empty",
             )
         self._responder.drop_speculation()
-        item_id = utterance.item_id if utterance else self._core.out.ids.mint("item")
+        item_id = utterance.item_id if utterance else self._growing.take() or self._core.out.ids.mint("item")
         end = self._buffer.end
         self._restart(end)
         self._commit(item_id, start, end)
@@ -183,6 +188,7 @@ class Turn:
     def clear(self) -> None:
         """The client drops what was not committed (contract 4.1)."""
         self._abandon()
+        self._growing.drop()
         self._buffer.clear()
         self._restart(self._buffer.end)
         out = self._core.out

@@ -41,18 +41,22 @@ class TurnItems:
         if not capabilities.transcribes or (wanted is None and capabilities.hears_audio):
             return
         if isinstance(part, AudioPart):
-            self._core.out.add(StartTranscription(self._request(item.id, part.pcm)))
+            self._core.out.add(StartTranscription(transcription_request(self._core, item.id, part.pcm)))
 
-    def _request(self, item_id: str, pcm: bytes) -> TranscriptionRequest:
-        config = self._core.config
-        wanted = config.audio.input.transcription
-        if wanted is None:
-            return TranscriptionRequest(item_id, pcm)
-        return TranscriptionRequest(
-            item_id,
-            pcm,
-            wanted.language,
-            wanted.prompt,
-            model=wanted.model,
-            wants_logprobs=LOGPROBS in (config.include or ()),
-        )
+
+def transcription_request(
+    core: Core, item_id: str, pcm: bytes = b"", *, is_growing: bool = False
+) -> TranscriptionRequest:
+    """Return what an engine is asked for, by the configuration as it stands."""
+    wanted = core.config.audio.input.transcription
+    if wanted is None:
+        return TranscriptionRequest(item_id, pcm, is_growing=is_growing)
+    return TranscriptionRequest(
+        item_id,
+        pcm,
+        wanted.language,
+        wanted.prompt,
+        model=wanted.model,
+        wants_logprobs=LOGPROBS in (core.config.include or ()),
+        is_growing=is_growing,
+    )

@@ -292,3 +292,25 @@ async def test_a_conversation_that_outgrows_the_slot_is_cut_until_it_fits(models
     assert "49: so it was" in models.prompts[0]
     text = re.sub(r"<\|im_(start|end)\|>", "", models.prompts[0])  # a token each
     assert 2_000 < len(text) < (1024 - models.limits[0]) * 4
+
+
+async def test_words_are_given_while_they_are_being_said_once_two_looks_agree(models: FakeModels) -> None:
+    models.transcripts = ["We open at", "We open at seven o'", "We open at seven o'clock sharp"]
+    engine = CascadeEngine(models, "s")
+    assert engine.capabilities.follows_speech
+    given: list[str] = []
+
+    async def follow() -> None:
+        async for event in engine.transcribe(TranscriptionRequest("item_1", b"", is_growing=True)):
+            assert isinstance(event, TranscriptDelta)
+            given.append(event.delta)
+
+    following = asyncio.create_task(follow())
+    for _ in range(8):
+        engine.hear("item_1", AudioFrame(loud(500), 24_000))
+        await settle()
+    assert "".join(given) == "We open at seven o'clock"
+    assert len(given) > 1
+    following.cancel()
+    await asyncio.wait({following})
+    await engine.aclose()

@@ -5,7 +5,6 @@ the seed is printed.
 """
 
 import base64
-import json
 import os
 import random
 import sys
@@ -14,17 +13,9 @@ from typing import Any
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, seed, settings
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 
 from voice.audio.frames import CORE_RATE_HZ, AudioFrame
-from voice.conformance.grammar import Grammar
 from voice.engines.port import (
     AudioDelta,
     EngineDone,
@@ -36,25 +27,17 @@ from voice.engines.port import (
     TranscriptDone,
 )
 from voice.errors import EngineUnavailable
-from voice.ids import Ids
-from voice.protocol.codec import decode_client_event, encode_server_event
-from voice.protocol.session_config import SessionConfig
+from voice.protocol.codec import decode_client_event
 from voice.session import effects as do
-from voice.session.core import SessionTraits
-from voice.session.session import Session
-from voice.tooling import RemoteListing, RemoteTool, ToolResult, ToolSpec
+from voice.tooling import RemoteListing, RemoteTool, ToolResult
+
+from .world import World
 
 WINDOW = 768
 STEPS = int(os.environ.get("SESSION_STEPS", "1500"))
 STEPS_PER_EXAMPLE = 60
 SEED = int(os.environ.get("SESSION_SEED", random.randrange(2**32)))
 CLIENT_TOOL = {"type": "function", "name": "look_up", "parameters": {"type": "object", "properties": {}}}
-SERVICE_TOOLS = (
-    ToolSpec("book", "", {"type": "object"}, server_label="us"),
-    ToolSpec("search", "", {"type": "object"}, server_label="us", on_interrupt="cancel"),
-)
-
-
 SHOP = {"type": "mcp", "server_label": "shop", "server_url": "https://shop.example"}
 MCP_SERVERS = [
     SHOP,
@@ -70,88 +53,11 @@ MCP_LISTING = RemoteListing(
 
 
 @seed(SEED)
-class SessionMachine(RuleBasedStateMachine):
+class SessionMachine(World):
     """Plays client, engine, tools, transport and judge against one session."""
 
     steps = 0
     """Of all sessions together."""
-
-    @initialize(server_plays=st.booleans(), goes_on=st.booleans())
-    def start(self, server_plays: bool, goes_on: bool) -> None:
-        config = SessionConfig(id="sess_p", model="test", expires_at=1, tools=[])
-        traits = SessionTraits(
-            server_plays=server_plays, service_tools=SERVICE_TOOLS, greeting="Hi.", mcp_auto_continue=goes_on
-        )
-        self.session = Session(config, traits, Ids("p"))
-        self.server_plays = server_plays
-        self.grammar = Grammar()
-        self.clock = 0
-        self.generating: dict[str, list[str]] = {}
-        """Response id → open tool calls."""
-        self.offers: dict[str, list[str]] = {}
-        """Response id → names of the tools it was given."""
-        self.transcribing: list[str] = []
-        self.tools: list[str] = []
-        self.imports: list[str] = []
-        """MCP lists that are being asked for."""
-        self.approvals: list[str] = []
-        """Approval requests that the client was sent."""
-        self.in_progress: list[str] = []
-        """MCP lists and calls that were begun, by item id."""
-        self.ended: list[str] = []
-        self.playing: list[str] = []
-        self.items: list[str] = []
-        self.calls = 0
-        self.now = 0.0
-        self.questions: list[tuple[str, int]] = []
-        """Judgements on pauses that were asked for."""
-        self.perform(self.session.start(0.0))
-
-    def perform(self, effects: list[do.Effect]) -> None:
-        for effect in effects:
-            match effect:
-                case do.SendEvent(event=event):
-                    self.note_frame(json.loads(encode_server_event(event)))
-                case do.StartResponse(request=request):
-                    assert request.response_id not in self.generating
-                    self.generating[request.response_id] = []
-                    self.offers[request.response_id] = [tool.name for tool in request.settings.tools]
-                case do.CancelResponse(response_id=response_id):
-                    self.generating.pop(response_id, None)
-                case do.StartTranscription(request=request):
-                    self.transcribing.append(request.item_id)
-                case do.RunTool(call_id=call_id) | do.RunMcpTool(call_id=call_id):
-                    assert call_id not in self.tools
-                    self.tools.append(call_id)
-                case do.ListMcpTools(list_id=list_id):
-                    assert list_id not in self.imports
-                    self.imports.append(list_id)
-                case do.CancelTool(call_id=call_id):
-                    self.tools.remove(call_id)
-                case do.JudgeTurn(item_id=item_id, silence_start=start):
-                    self.questions.append((item_id, start))
-                case do.PlayAudio(item_id=item_id) if self.server_plays and item_id not in self.playing:
-                    self.playing.append(item_id)
-                case do.FlushAudio() if self.playing:
-                    item_id, self.playing = self.playing[0], []
-                    self.perform(self.session.receive_flushed(item_id, 20))
-
-    def note_frame(self, frame: dict[str, Any]) -> None:
-        self.grammar.feed(frame)
-        assert "secret-token" not in str(frame)
-        kind = frame["type"]
-        if kind == "conversation.item.added":
-            self.items.append(frame["item"]["id"])
-            if frame["item"]["type"] == "mcp_approval_request":
-                self.approvals.append(frame["item"]["id"])
-        elif kind in ("mcp_list_tools.in_progress", "response.mcp_call.in_progress"):
-            self.in_progress.append(frame["item_id"])
-        # A call whose approval cannot be asked for fails without having begun.
-        elif kind.startswith(("mcp_list_tools.", "response.mcp_call.")) and frame["item_id"] in self.in_progress:
-            self.ended.append(frame["item_id"])
-
-    def send(self, **event: Any) -> None:
-        self.perform(self.session.receive_client_event(decode_client_event(json.dumps(event))))
 
     # --- the client
 
@@ -192,7 +98,7 @@ class SessionMachine(RuleBasedStateMachine):
                 {"type": "semantic_vad", "eagerness": "high"},
             ]
         ),
-        transcription=st.sampled_from([None, {"model": "whisper-1"}]),
+        transcription=st.sampled_from([None, {"model": "whisper-1"}, {"model": "gpt-live-transcribe"}]),
         modality=st.sampled_from(["audio", "text"]),
         tools=st.lists(st.sampled_from([CLIENT_TOOL, *MCP_SERVERS]), max_size=3),
     )
@@ -287,6 +193,11 @@ class SessionMachine(RuleBasedStateMachine):
         response_id = data.draw(st.sampled_from(sorted(self.generating)))
         del self.generating[response_id]
         self.perform(self.session.receive_engine_failure(response_id, EngineUnavailable("gone")))
+
+    @precondition(lambda self: self.growing)
+    @rule()
+    def follow(self) -> None:
+        self.perform(self.session.receive_transcription_event(self.growing[0], TranscriptDelta("H")))
 
     @precondition(lambda self: self.transcribing)
     @rule(fails=st.booleans())
