@@ -3,6 +3,7 @@
 Between them stands the upstream that misbehaves when it is told to, and shows what the two say to each other.
 """
 
+import base64
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -246,6 +247,35 @@ async def test_an_upstream_killed_in_mid_answer_costs_no_call_and_no_item(
     ours = [frame["item"]["id"] for frame in of(frames, "conversation.item.added")]
     mine = [item_id for item_id in ours if item_id in replayed or _is_known(proxy.passages[1].to_client, item_id)]
     assert mine == ours, "every item of the conversation is at the new upstream"
+
+
+async def test_a_long_conversation_outlives_its_upstream(
+    stand_before: Any, front: Front, scripted: ServiceProcess, hold: Any, violations: Any
+) -> None:
+    """Five minutes of the caller's speech, of which a new upstream is told the last two as sound."""
+    service, port = front
+    proxy = stand_before(scripted.url, [Fault.CUT], after=3)
+    half_a_minute = base64.b64encode(bytes(30 * 48_000)).decode()
+
+    async def conversation(client: Any) -> None:
+        for _ in range(10):
+            content = [{"type": "input_audio", "audio": half_a_minute}]
+            message = {"type": "message", "role": "user", "content": content}
+            await client.connection.conversation.item.create(item=message)
+        await client.connection.response.create()
+        await client.wait(lambda frames: len(of(frames, "response.output_audio.delta")) > 8)
+        await client.connection.response.cancel()
+        await client.wait(lambda frames: of(frames, "response.done"))
+
+    async with proxy.serving(port=port):
+        frames = await hold(service, "ours-long-answer", conversation)
+    assert violations(frames) == []
+    told = [
+        [event["item"]["content"][0]["type"] for event in events(passage.to_upstream, "conversation.item.create")]
+        for passage in proxy.passages
+    ]
+    assert told[0] == ["input_audio"] * 9, "and the last one is committed"
+    assert told[1][:10] == ["input_text"] * 6 + ["input_audio"] * 4
 
 
 def _is_known(messages: Sequence[str], item_id: str) -> bool:

@@ -194,7 +194,7 @@ class UpstreamEngine:
         """Tell a new line what the upstream has to know: the settings and the conversation."""
         line.on_usage = self._on_usage
         line.configure(self._settings)
-        line.seed(self._items)
+        line.seed(self._items, is_replay=True)
 
     def _work_with(self, line: Line, why: Taken | None) -> None:
         """This line is in use from here on."""

@@ -82,6 +82,8 @@ class Socket(Generic[_Line]):
         self._options = options
         self._url = url
         self._safety_identifier = safety_identifier
+        self._told_bytes = 0
+        """Of all but the sound that streams: a whole conversation may wait to be sent, and is no sign of a fault."""
         self._socket: DirectConnection | None = None
         self._is_over = asyncio.Event()
         """The connection is of no use any more, whoever found that out."""
@@ -123,7 +125,9 @@ class Socket(Generic[_Line]):
 
     def send(self, event: Event) -> None:
         """Put an event on its way. Returns at once."""
-        self._put(json.dumps(event))
+        text = json.dumps(event)
+        self._told_bytes += len(text)
+        self._put(text)
 
     def send_audio(self, audio: str) -> None:
         """Append audio, in base64, to what a conversation hears."""
@@ -135,7 +139,7 @@ class Socket(Generic[_Line]):
         if socket is None or not self.line.is_usable:
             return
         socket.send_now(text)
-        if socket.transport.get_write_buffer_size() > _MAX_WAITING_BYTES:
+        if socket.transport.get_write_buffer_size() > _MAX_WAITING_BYTES + self._told_bytes:
             self.line.lose(EngineUnavailable("The upstream does not take what it is sent."))
 
     async def aclose(self) -> None:

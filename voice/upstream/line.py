@@ -124,7 +124,8 @@ class Line:
             if self._growing is not None:
                 return  # the next utterance is growing already: `sync` creates this one
             for start in range(0, len(pcm), _SLICE_BYTES):
-                self.append(pcm[start : start + _SLICE_BYTES])
+                audio = pybase64.b64encode_as_string(pcm[start : start + _SLICE_BYTES])
+                self._send({"type": "input_audio_buffer.append", "audio": audio})
         self._growing = None
         self._committing.append(item_id)
         self._written.expect(item_id)
@@ -141,9 +142,9 @@ class Line:
         for event in self.mirror.cut(item):
             self._send(event)
 
-    def seed(self, items: Sequence[Item]) -> None:
-        """Make the upstream's conversation these items."""
-        for event in self.mirror.sync(items):
+    def seed(self, items: Sequence[Item], *, is_replay: bool = False) -> None:
+        """Make the upstream's conversation these items; `is_replay`: which another line has been told before."""
+        for event in self.mirror.sync(items, is_replay=is_replay):
             self._send(event)
 
     async def make_room(self, request: ResponseRequest, timeout_s: float) -> None:

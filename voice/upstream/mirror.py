@@ -8,12 +8,17 @@ item; what the upstream created (answers, committed speech) keeps the upstream's
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
+from voice.audio.frames import CORE_RATE_HZ, SAMPLE_BYTES
 from voice.session.items import AudioPart, Item, Message, ToolCall
 from voice.upstream.words import Event, call_output, item_create, items_of
 
 ROOT = "root"
+
+SOUND_SAMPLES = 60 * CORE_RATE_HZ
+"""Of the caller's speech that is replayed as sound, the newest; before that it is replayed in words. More would cost
+seconds of sending, and its tokens once more."""
 
 
 @dataclass(slots=True)
@@ -22,8 +27,8 @@ class _Held:
     """Upstream's: one, or two for a call that has its output. Empty: nothing to tell of it, or not known yet."""
     is_live: bool
     """The upstream made it: only a cut or an output is told."""
-    sent: list[Event] = field(default_factory=list)
-    """What it was created from."""
+    sent: list[Event] | None = None
+    """What it was created from. None: sound among it, which does not change any more."""
     truncated_ms: int | None = None
     is_hosted: bool = False
     """A call that the upstream ran itself: it has the output already."""
@@ -32,9 +37,7 @@ class _Held:
 class Mirror:
     """Keeps the books of one connection."""
 
-    def __init__(self, *, replays_audio: bool = True) -> None:
-        """Without `replays_audio` the caller's speech is replayed in words only."""
-        self._replays_audio = replays_audio
+    def __init__(self) -> None:
         self._held: dict[str, _Held] = {}
         self._outputs: dict[str, None] = {}
         """Messages the upstream made that are none of ours yet."""
@@ -71,15 +74,13 @@ class Mirror:
         """
         if [item.id for item in items] == list(self._held) and not any(self._pending(item) for item in items):
             return None
-        return [
-            {key: value for key, value in wire.items() if key != "id"} for item in items for wire in self._wire(item)
-        ]
+        return [{key: value for key, value in wire.items() if key != "id"} for item in items for wire in items_of(item)]
 
     def _pending(self, item: Item) -> bool:
         """Tell whether `sync` would have something to say of an item that is held."""
         held = self._held[item.id]
         if not held.is_live:
-            return held.sent != self._wire(item)
+            return _differs(held, item)
         return bool(_changes(replace(held, ids=list(held.ids)), item))
 
     def cut(self, item: Item) -> list[Event]:
@@ -88,25 +89,26 @@ class Mirror:
         held = self._held.get(item.id)
         return [] if held is None else _changes(held, item)
 
-    def sync(self, items: Sequence[Item]) -> list[Event]:
-        """Return what makes the upstream's conversation these items, and count it as done."""
+    def sync(self, items: Sequence[Item], *, is_replay: bool = False) -> list[Event]:
+        """Return what makes the upstream's conversation these items, and count it as done.
+
+        `is_replay`: another line has been told all of this; what is old is told in words.
+        """
         self._claim(items)
         events = list(self._deletions({item.id for item in items}))
+        in_words = _old_sound(items) if is_replay else set()
         previous = ROOT
         for item in items:
             held = self._held.get(item.id)
-            if held is not None and not held.is_live and held.sent != self._wire(item):
+            if held is not None and not held.is_live and _differs(held, item):
                 events += [{"type": "conversation.item.delete", "item_id": id} for id in held.ids]
                 held = None
             if held is None:
-                events += self._create(item, previous)
+                events += self._create(item, previous, in_words=item.id in in_words)
             else:
                 events += _changes(held, item)
             previous = (self._held[item.id].ids or [previous])[-1]
         return events
-
-    def _wire(self, item: Item) -> list[Event]:
-        return items_of(item, with_audio=self._replays_audio)
 
     def _claim(self, items: Iterable[Item]) -> None:
         """Find our items among what the upstream made."""
@@ -129,14 +131,44 @@ class Mirror:
         for upstream_id in (*ids, *unheard):
             yield {"type": "conversation.item.delete", "item_id": upstream_id}
 
-    def _create(self, item: Item, previous: str) -> list[Event]:
-        wires = self._wire(item)
-        self._held[item.id] = _Held([wire["id"] for wire in wires], is_live=False, sent=wires)
+    def _create(self, item: Item, previous: str, *, in_words: bool) -> list[Event]:
+        wires = items_of(item, with_audio=not in_words)
+        sounds = not in_words and _samples(item) > 0
+        self._held[item.id] = _Held([wire["id"] for wire in wires], is_live=False, sent=None if sounds else wires)
         events = []
         for wire in wires:
             events.append(item_create(wire, previous))
             previous = wire["id"]
         return events
+
+
+def _old_sound(items: Sequence[Item]) -> set[str]:
+    """Return those of the caller's turns that are older than the last minute of his speech.
+
+    The last turn always sounds; one without a transcript is given another minute.
+    """
+    old: set[str] = set()
+    samples = 0
+    for item in reversed(items):
+        found = _samples(item)
+        samples += found
+        limit = SOUND_SAMPLES if isinstance(item, Message) and item.text else 2 * SOUND_SAMPLES
+        is_last = samples == found
+        if found and samples > limit and not is_last:
+            old.add(item.id)
+    return old
+
+
+def _samples(item: Item) -> int:
+    """Return how much there is of the caller's own sound."""
+    if not isinstance(item, Message) or item.role == "assistant":
+        return 0
+    return sum(len(part.pcm) for part in item.parts if isinstance(part, AudioPart)) // SAMPLE_BYTES
+
+
+def _differs(held: _Held, item: Item) -> bool:
+    """Tell whether an item that was created there is another one here by now."""
+    return held.sent is not None and held.sent != items_of(item, with_audio=False)
 
 
 def _changes(held: _Held, item: Item) -> list[Event]:

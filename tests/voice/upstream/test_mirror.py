@@ -100,3 +100,40 @@ def test_the_conversation_as_it_stands_there_needs_no_words_for_an_answer_beside
     (item,) = mirror.context([ASKED]) or []
     assert item["content"][0]["type"] == "input_audio"
     assert "id" not in item
+
+
+def turn(number, seconds, words="said"):
+    pcm = bytes(48_000 * seconds)
+    return Message(f"item_{number}", "user", (AudioPart(pcm, 1000 * seconds, words),))
+
+
+def part_types(events):
+    return [event["item"]["content"][0]["type"] for event in events]
+
+
+def test_of_a_long_conversation_the_last_minute_is_replayed_as_sound_and_the_rest_in_words():
+    events = Mirror().sync([turn(number, 20) for number in range(5)], is_replay=True)
+    assert part_types(events) == ["input_text", "input_text", "input_audio", "input_audio", "input_audio"]
+
+
+def test_the_turn_that_is_to_be_answered_is_always_replayed_as_sound():
+    assert part_types(Mirror().sync([turn(1, 20), turn(2, 90)], is_replay=True)) == ["input_text", "input_audio"]
+
+
+def test_a_turn_that_nobody_wrote_down_sounds_for_another_minute():
+    turns = [turn(1, 40, None), turn(2, 40, None), turn(3, 40)]
+    assert part_types(Mirror().sync(turns, is_replay=True)) == ["input_audio", "input_audio", "input_audio"]
+    assert part_types(Mirror().sync([turn(0, 40, None), *turns], is_replay=True)) == [
+        "input_text",
+        *["input_audio"] * 3,
+    ]
+
+
+def test_sound_that_is_let_go_here_stays_there():
+    mirror = Mirror()
+    mirror.sync([ASKED])
+    assert mirror.sync([replace(ASKED, parts=(AudioPart(b"", 200, "and you"),))]) == []
+
+
+def test_what_no_upstream_has_heard_is_told_as_sound_however_long_it_is():
+    assert set(part_types(Mirror().sync([turn(number, 20) for number in range(9)]))) == {"input_audio"}
