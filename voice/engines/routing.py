@@ -223,7 +223,9 @@ def _answers_question(offer: Offer, turns: Sequence[str], items: Sequence[Item])
     before = Offer(offer.tool, Said.parse(_joined(turns[:-1])))
     asked = [item.text for item in items if isinstance(item, Message) and item.role == "assistant"][-1:]
     earlier = _offer(offer.tool, turns[:-1]) or before
-    return bool(asked) and asked[0].strip() == question_for(earlier)
+    question = question_for(earlier)
+    # Who says the rest without being asked has cut the question short, so that little or nothing of it was heard.
+    return bool(asked and question) and question.startswith(asked[0].strip())
 
 
 def _values(arguments: str) -> set[str]:

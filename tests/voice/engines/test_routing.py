@@ -38,9 +38,10 @@ def test_what_is_missing_is_asked_for(book_table: ToolSpec) -> None:
     assert plan.grammar.tools == ()
 
 
-def test_the_answer_to_that_question_makes_the_call_without_the_model(book_table: ToolSpec) -> None:
+@pytest.mark.parametrize("heard", ["Could you tell me the name of the caller, please?", "Could you", ""])
+def test_the_answer_to_that_question_makes_the_call_without_the_model(book_table: ToolSpec, heard: str) -> None:
     first = user("I'd like to book a table for four on Friday at seven.")
-    asked = agent("Could you tell me the name of the caller, please?")
+    asked = agent(heard)
     plan = routed((book_table,), first, asked, user("Anna Smith."))
     assert json.loads(plan.determined_call("") or "") == {
         "name": "book_table",
