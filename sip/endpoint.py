@@ -16,7 +16,6 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from types import TracebackType
 
 from sip.auth import Credentials, DigestClient
@@ -30,7 +29,8 @@ from sip.flow import Address, Flow, Hop, hop_of
 from sip.gate import Gate, GateLimits
 from sip.media import LocalMedia
 from sip.parser import parse_datagram
-from sip.streams import StreamEvents, StreamLimits, Streams, Tasks, is_address
+from sip.routes import is_address, is_loopback, is_own
+from sip.streams import StreamEvents, StreamLimits, Streams, Tasks
 from sip.trunk import Trunk, TrunkTable
 from sip.user_agent import AgentSettings, Clocks, UserAgent, new_tag
 
@@ -80,7 +80,8 @@ class SipEndpoint:
         self._settings = settings
         self._serves_tls = tls is not None
         self._owner_looks = look
-        self.gate = Gate(TrunkTable(trunks, trusts_loopback=is_loopback(settings.host)), settings.gate)
+        table = TrunkTable(trunks, is_own) if is_loopback(settings.host) else TrunkTable(trunks)
+        self.gate = Gate(table, settings.gate)
         clocks = Clocks(time.monotonic, time.time)
         self.agent = UserAgent(settings.agent, self.gate, application, self, clocks, deadline_moved=self._arm)
         self._tasks = Tasks()
@@ -253,8 +254,3 @@ class SipEndpoint:
         for handle in (self._timer, self._looking):
             if handle is not None:
                 handle.cancel()
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether only this machine reaches an address."""
-    return host == "localhost" or (is_address(host) and ip_address(host.partition("%")[0]).is_loopback)

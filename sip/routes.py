@@ -6,6 +6,7 @@ The kernel knows, and is asked again after a while: interfaces come and go, and 
 import socket
 import time
 from collections.abc import Callable
+from ipaddress import ip_address
 
 _KEPT_S = 30.0
 _KEPT = 4096
@@ -51,3 +52,22 @@ _routes = Routes(_ask_kernel)
 def route_to(host: str) -> str:
     """Return the address of ours that the kernel would send from to an address."""
     return _routes.find(time.monotonic(), host)
+
+
+def is_own(host: str) -> bool:
+    """Say whether an address is this machine's: softphones here often call by another one than the loopback."""
+    return is_loopback(host) or route_to(host) == host
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine reaches an address."""
+    return host == "localhost" or (is_address(host) and ip_address(host.partition("%")[0]).is_loopback)
+
+
+def is_address(host: str) -> bool:
+    """Say whether a host is an address and not a name."""
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True

@@ -11,13 +11,12 @@ import ssl
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from types import TracebackType
 
 from sip.connection import ConnectionLimits, Received, StreamFlow
 from sip.flow import Address, Flow
 from sip.gate import Gate
-from sip.routes import route_to
+from sip.routes import is_address, route_to
 
 logger = logging.getLogger("sip")
 
@@ -202,15 +201,6 @@ class Streams:
         if self._streams.get((flow.transport, flow.remote)) is flow:
             del self._streams[flow.transport, flow.remote]
         self._events.failed(flow)
-
-
-def is_address(host: str) -> bool:
-    """Say whether a host is an address and not a name."""
-    try:
-        ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True
 
 
 def is_any(host: str) -> bool:

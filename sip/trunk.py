@@ -1,6 +1,6 @@
 """Whom calls come from: a trunk is a set of addresses, of credentials, or both, and what its calls are like."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
@@ -43,10 +43,10 @@ LOOPBACK = Trunk("loopback", codecs=(PCMU, PCMA, G722, OPUS), srtp=Srtp.OPTIONAL
 class TrunkTable:
     """Finds trunks by where a request comes from."""
 
-    def __init__(self, trunks: Sequence[Trunk], *, trusts_loopback: bool = False) -> None:
-        """`trusts_loopback` takes calls from this machine that belong to no trunk."""
+    def __init__(self, trunks: Sequence[Trunk], is_trusted: Callable[[str], bool] = lambda _: False) -> None:
+        """Calls that belong to no trunk are taken from addresses that `is_trusted`: those of this machine."""
         self._trunks = tuple(trunks)
-        self._trusts_loopback = trusts_loopback
+        self._is_trusted = is_trusted
         self._known: dict[str, tuple[Trunk, ...]] = {}
 
     def find(self, host: str) -> tuple[Trunk, ...]:
@@ -72,6 +72,6 @@ class TrunkTable:
         named = [trunk for trunk in self._trunks if any(address in network for network in trunk.networks)]
         roaming = [trunk for trunk in self._trunks if not trunk.networks and trunk.needs_credentials]
         found = (*named, *roaming)
-        if not found and self._trusts_loopback and address.is_loopback:
+        if not found and self._is_trusted(str(address)):
             return (LOOPBACK,)
         return found

@@ -1,6 +1,8 @@
 """The phone line as the configuration wants it: a SIP endpoint with its trunks and its certificate, and who answers."""
 
+import ssl
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Protocol
 
 from sip.admission import CallLimits
@@ -15,6 +17,7 @@ from transports.http.tls import Certificate
 from transports.phone import PhoneSettings, Route
 from transports.sip_call import KeySettings
 from voice.config_sip import SipConfig, TrunkConfig
+from voice.config_types import TlsConfig
 from voice.serving import ListenError, explain
 
 CODECS = {"pcmu": PCMU, "pcma": PCMA, "g722": G722, "opus": OPUS}
@@ -29,9 +32,31 @@ def phone_line(config: SipConfig, application: Application) -> SipEndpoint:
     settings, trunks = endpoint_settings(config), trunks_of(config)
     if config.tls is None:
         return SipEndpoint(settings, trunks, application)
-    certificate = Certificate(config.tls.certificate, config.tls.key, protocols=())
-    look = certificate.reload_if_changed
-    return SipEndpoint(settings, trunks, application, tls=certificate.context, look=look)
+    contexts = TlsContexts(config.tls, config.tls_callers)
+    return SipEndpoint(
+        settings, trunks, application, tls=contexts.serving, tls_client=contexts.calling, look=contexts.look
+    )
+
+
+class TlsContexts:
+    """TLS for connections of both directions: either side may be asked for its certificate."""
+
+    def __init__(self, files: TlsConfig, callers: Path | None = None) -> None:
+        """Of callers a certificate by `callers` (PEM) is wanted, where that is given. Raises: OSError, ssl.SSLError."""
+        self._files = files
+        self._certificate = Certificate(files.certificate, files.key, protocols=())
+        self.serving = self._certificate.context
+        self.calling = ssl.create_default_context()
+        self.calling.load_cert_chain(files.certificate, files.key)
+        if callers is not None:
+            self.serving.load_verify_locations(callers)
+            self.serving.verify_mode = ssl.CERT_REQUIRED
+            self.calling.load_verify_locations(callers)
+
+    def look(self) -> None:
+        """Take renewed files, for both directions."""
+        if self._certificate.reload_if_changed():
+            self.calling.load_cert_chain(self._files.certificate, self._files.key)
 
 
 class PhoneCalls(Application, Protocol):

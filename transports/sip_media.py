@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from sip.crypto import Crypto
 from sip.media import Agreement
-from sip.streams import is_address
+from sip.routes import is_address
 from transports.live_audio import LiveAudio
 from transports.rtp.codecs import CODECS
 from transports.rtp.errors import SrtpError

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from voice.config_types import Secret, Section, TlsConfig
+from voice.config_types import ExistingFile, Secret, Section, TlsConfig
 
 CodecName = Literal["pcmu", "pcma", "g722", "opus"]
 
@@ -117,6 +117,8 @@ class SipConfig(Section):
     tls: TlsConfig | None = None
     """A certificate makes the service speak SIP over TLS, too. Renewed files are taken without a restart."""
     tls_port: int = Field(5061, ge=0, le=65535)
+    tls_callers: ExistingFile | None = None
+    """Who calls over TLS must show a certificate of this authority (PEM). null: it is the trunk that decides."""
     public_address: AddressText | None = None
     """What callers out there reach us at, behind a 1:1 NAT; callers of our own network get the real address."""
     realm: str = Field("voice", min_length=1)
@@ -179,6 +181,8 @@ def check_sip(sip: SipConfig, agents: Container[str]) -> Iterator[tuple[tuple[st
         yield ("sip", "host"), message
     if sip.rtp.last - sip.rtp.first - sip.rtp.first % 2 < 1:
         yield ("sip", "rtp", "last"), f"there is no pair of ports from {sip.rtp.first} to {sip.rtp.last}"
+    if sip.tls_callers is not None and sip.tls is None:
+        yield ("sip", "tls_callers"), "calls over TLS need a certificate of ours, too: set sip.tls"
     if sip.tls is not None and sip.port == sip.tls_port != 0:
         yield ("sip", "tls_port"), f"TCP has port {sip.port} already"
     if sip.agent is not None and sip.agent not in agents:

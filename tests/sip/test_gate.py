@@ -5,6 +5,7 @@ from ipaddress import ip_network
 import pytest
 
 from sip.gate import Gate, GateLimits
+from sip.routes import is_own
 from sip.trunk import Trunk, TrunkTable
 
 CARRIER = Trunk("carrier", (ip_network("198.51.100.0/24"),))
@@ -84,7 +85,7 @@ def test_sources_without_end_do_not_fill_the_memory() -> None:
 
 @pytest.mark.parametrize(("host", "found"), [("127.0.0.1", "loopback"), ("::1", "loopback"), ("192.0.2.1", None)])
 def test_an_endpoint_of_this_machine_trusts_this_machine(host: str, found: str | None) -> None:
-    names = [trunk.name for trunk in TrunkTable((), trusts_loopback=True).find(host)]
+    names = [trunk.name for trunk in TrunkTable((), is_own).find(host)]
     assert names == ([found] if found else [])
     assert TrunkTable(()).find(host) == ()
 

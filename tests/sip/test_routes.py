@@ -1,6 +1,6 @@
 """Our own address towards a peer: remembered for a while, and no longer."""
 
-from sip.routes import Routes
+from sip.routes import Routes, is_own, route_to
 
 
 class Kernel:
@@ -44,3 +44,12 @@ def test_a_flood_of_sources_fills_no_memory() -> None:
     for number in range(10_000):
         routes.find(0.0, f"host {number}")
     assert len(routes._known) <= 4096
+
+
+def test_every_address_of_this_machine_is_its_own() -> None:
+    """baresip calls 127.0.0.1 from the address of the network card."""
+    card = route_to("198.51.100.77")
+    assert is_own("127.0.0.1")
+    assert is_own("::1")
+    assert is_own(card)
+    assert not is_own("198.51.100.77")

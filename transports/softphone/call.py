@@ -21,9 +21,8 @@ from sip.endpoint import EndpointSettings, SipEndpoint
 from sip.flow import hop_of
 from sip.headers import NameAddr
 from sip.media import Agreement, LocalMedia
-from sip.routes import route_to
+from sip.routes import is_address, route_to
 from sip.status import reason_phrase
-from sip.streams import is_address
 from transports.sip_keys import read_info
 from transports.sip_line import CODECS
 from transports.softphone.media import PhoneAudio

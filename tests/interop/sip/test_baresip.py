@@ -7,9 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from bench.sip_load import Caller
 from sip.call_effects import EndReason
+from sip.caller_machine import Destination
 from sip.crypto import Srtp
+from sip.headers import NameAddr
+from sip.media import LocalMedia
 from sip.trunk import Trunk
+from transports.sip_line import TlsContexts
+from voice.config_types import TlsConfig
 
 from .conftest import Desk, listening
 
@@ -103,3 +109,39 @@ async def test_a_password(make_baresip, password) -> None:
         phone.tell("dial", f"sip:desk@127.0.0.1:{line.listening['UDP'][1]}")
         await phone.event("CALL_ESTABLISHED" if password == "secret" else "CALL_CLOSED")
         assert len(desk.legs) == (1 if password == "secret" else 0)
+
+
+@pytest.mark.parametrize("shows", [True, False])
+async def test_a_phone_shows_its_certificate_where_callers_are_asked_for_one(
+    make_baresip, certificate, caplog, shows
+) -> None:
+    """livekit/sip #530: neither side could be made to show one."""
+    contexts = TlsContexts(TlsConfig(certificate=certificate, key=certificate), certificate)
+    desk = Desk()
+    config = f"sip_cafile {certificate}\nsip_verify_server yes" + f"\nsip_certificate {certificate}" * shows
+    async with (
+        listening(desk, tls=contexts.serving) as line,
+        make_baresip(transport="tls", config=config) as phone,
+    ):
+        phone.tell("dial", f"sip:desk@127.0.0.1:{line.listening['TLS'][1]};transport=tls")
+        if shows:
+            await phone.event("CALL_ESTABLISHED")
+        else:  # the phone tries again and again, and says nothing
+            await desk.until(lambda: "TLS failed" in caplog.text)
+            assert not desk.legs
+
+
+async def test_our_own_connections_show_our_certificate(certificate) -> None:
+    contexts = TlsContexts(TlsConfig(certificate=certificate, key=certificate), certificate)
+    desk = Desk()
+    async with (
+        listening(desk, tls=contexts.serving) as line,
+        listening(Desk(), tls_client=contexts.calling) as caller,
+    ):
+        uri = f"sips:desk@127.0.0.1:{line.listening['TLS'][1]}"
+        us = Caller()
+        call = caller.call(Destination(uri, NameAddr("sip:us@127.0.0.1")), LocalMedia("127.0.0.1", 40_000), us)
+        await desk.until(lambda: bool(desk.legs) and desk.legs[0].is_confirmed)
+        assert desk.legs[0].call.arrival.transport == "TLS"
+        call.hang_up()
+        await us.over.wait()
