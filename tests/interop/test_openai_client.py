@@ -8,6 +8,8 @@ from voice.talk.service import ServiceProcess
 
 Say = Callable[[str], Recording]
 
+TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
+
 WEATHER: dict[str, Any] = {
     "type": "function",
     "name": "get_weather",
@@ -65,6 +67,7 @@ async def test_three_spoken_turns_with_a_tool_of_the_clients_own(
         turns.append(await client.ask(recorded("cards_001")))
         turns.append(await client.ask(say("What is the weather in Paris?")))
         turns.append(await client.ask(recorded("spk1_snt4")))
+        await client.wait(lambda frames: sum(frame["type"] == TRANSCRIBED for frame in frames) == 3)
 
     frames = await hold(scripted, "client-tool", conversation)
     assert violations(frames) == []
@@ -73,7 +76,7 @@ async def test_three_spoken_turns_with_a_tool_of_the_clients_own(
     assert "sunny" in words(turns[1])
     assert_spoken_in_order(turns[0])
     assert_spoken_in_order(turns[2])
-    heard = [f for f in frames if f["type"] == "conversation.item.input_audio_transcription.completed"]
+    heard = [f for f in frames if f["type"] == TRANSCRIBED]
     assert len(heard) == 3
 
 

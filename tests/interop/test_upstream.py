@@ -20,6 +20,7 @@ Say = Callable[[str], Recording]
 Front = tuple[ServiceProcess, int]
 
 MODES = ("ours", "upstream")
+TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
 WEATHER: dict[str, Any] = {
     "type": "function",
     "name": "get_weather",
@@ -96,13 +97,14 @@ async def test_three_spoken_turns_with_a_tool_call(
         turns.append(await client.ask(recorded("cards_001")))
         turns.append(await client.ask(say("What is the weather in Paris?")))
         turns.append(await client.ask(recorded("spk1_snt4")))
+        await client.wait(lambda frames: len(of(frames, TRANSCRIBED)) == 3)  # words may come behind the answer
 
     async with proxy.serving(port=port):
         frames = await hold(service, f"{mode}-client-tool", conversation)
     assert violations(frames) == []
     assert ["sunny in Paris" in words(turn) for turn in turns] == [False, True, False]
     assert all(words(turn) for turn in turns)
-    assert len(of(frames, "conversation.item.input_audio_transcription.completed")) == 3
+    assert len(of(frames, TRANSCRIBED)) == 3
     assert [frame["response"]["status"] for frame in of(frames, "response.done")] == ["completed"] * 4
     passage = proxy.passages[0]
     detection = events(passage.to_upstream, "session.update")[-1]["session"]["audio"]["input"]["turn_detection"]
