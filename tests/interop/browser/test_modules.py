@@ -169,6 +169,23 @@ async def test_calls_are_tried_again_fast_at_first_and_for_as_long_as_a_deployme
     assert 180_000 <= sum(delays) <= 190_000
 
 
+@pytest.mark.parametrize(
+    ("code", "lasted_ms", "is_made_again"),
+    [
+        ("service_stopping", 100, True),
+        ("server_error", 60_000, True),
+        ("server_error", 100, False),
+        ("session_expired", 3_600_000, False),
+        (None, 60_000, False),
+    ],
+)
+async def test_a_call_that_the_service_ends_is_made_again_where_that_may_help(
+    run: Any, code: str | None, lasted_ms: int, is_made_again: bool
+) -> None:
+    ask = 'async ([code, ms]) => (await import("/console/retries.js")).isWorthAnother(code, ms)'
+    assert await run(ask, [code, lasted_ms]) is is_made_again
+
+
 CREATED = {"type": "response.created", "response": {"id": "r1", "conversation_id": "conv"}}
 DONE = {"type": "response.done", "response": {"id": "r1", "conversation_id": "conv", "output": [{"id": "a1"}]}}
 ADDED = {"type": "response.output_item.added", "response_id": "r1", "item": {"id": "a1"}}

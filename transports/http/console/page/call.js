@@ -9,12 +9,13 @@
  * conversation. The service gives up a caller of whom it hears nothing for ten seconds.
  */
 
+import { isWorthAnother } from "./retries.js";
+
 const CONNECT_MS = 15_000;
 const NO_NETWORK_MS = 3_000;
 const GAP_MS = 700;
 const MEND_MS = 8_000;
 const GOODBYE_MS = 250;
-const AGAIN = ["service_stopping", "server_error"];
 
 /** Why a call did not come about. `kind`: key, service, busy, network, offline (the service is out of reach), no-network
  * (it is on this machine, and the browser calls nobody while no network is up). */
@@ -32,6 +33,7 @@ export class Call {
   #state = "connecting";
   #gap = null;
   #lastError = null;
+  #openedMs = 0;
 
   /** `onEvent(event, direction)`; `onSound(stream)`; `onMending(is)` when the way is being mended and when it is mended;
    * `onEnd("ended" | "lost", reason)`, once, unless `close` was called; `reason` in words, where the service gave one. */
@@ -61,6 +63,7 @@ export class Call {
       throw error instanceof CallProblem ? error : new CallProblem("network", String(error.message ?? error));
     }
     this.#state = "open";
+    this.#openedMs = performance.now();
   }
 
   #prepare(iceServers, microphone) {
@@ -122,7 +125,7 @@ export class Call {
   async #restart() {
     const peer = this.#peer;
     const { value: secret, ice_servers: iceServers = [] } = await mint(this.agent, this.key);
-    peer.setConfiguration({ iceServers });  // the credentials of the first ones may have expired
+    peer.setConfiguration?.({ iceServers });  // the credentials of the first ones may have expired
     await peer.setLocalDescription(await peer.createOffer({ iceRestart: true }));
     const answer = await exchange("PATCH", this.#path, peer, secret);
     await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
@@ -132,7 +135,8 @@ export class Call {
 
   #hungUp() {
     const is = (state) => this.#peer?.connectionState === state;
-    this.#finish(is("failed") || AGAIN.includes(this.#lastError?.code) ? "lost" : "ended");
+    const isLost = is("failed") || isWorthAnother(this.#lastError?.code, performance.now() - this.#openedMs);
+    this.#finish(isLost ? "lost" : "ended");
   }
 
   #finish(how) {

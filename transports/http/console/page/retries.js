@@ -8,6 +8,7 @@
 const FIRST_MS = 500;
 const LONGEST_MS = 4_000;
 const GIVE_UP_MS = 180_000;
+const BRIEF_MS = 10_000;
 
 /** Yields how long to wait before each try, in milliseconds, until it is time to give up. */
 export function* retries(random = Math.random) {
@@ -17,6 +18,12 @@ export function* retries(random = Math.random) {
     waitedMs += delayMs;
     yield delayMs;
   }
+}
+
+/** Whether a call that the service has ended is to be made again: `code` is that of its last event, where it was an error.
+ * One that fails as soon as it is there will fail again. */
+export function isWorthAnother(code, lastedMs) {
+  return code === "service_stopping" || (code === "server_error" && lastedMs > BRIEF_MS);
 }
 
 /** Whether another try may help: a service that is away or full may come back, one that refuses will refuse again. */
