@@ -58,6 +58,7 @@ async def test_wrong_keys_and_secrets_open_nothing(keyed: ServiceProcess) -> Non
 
 
 async def test_a_secret_that_has_expired_opens_nothing(keyed: ServiceProcess) -> None:
+    """Contract §8 row 21: refused before a socket is open."""
     async with (
         asyncio.timeout(60),
         client(keyed, "right-key") as backend,

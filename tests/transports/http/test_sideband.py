@@ -43,6 +43,7 @@ async def receive(socket: ClientWebSocketResponse) -> dict[str, Any]:
 
 
 async def test_sidebands_get_every_event_in_the_same_order_and_may_send(locked: Any) -> None:
+    """Contract §8 row 19: they close as soon as the client has left."""
     primary, call_id = await begin(locked)
     assert call_id.startswith("rtc_local_")
     path = f"/v1/realtime?call_id={call_id}&model=ignored"
@@ -87,6 +88,7 @@ async def test_flooding_sidebands_end_with_the_session(locked: Any) -> None:
 
 
 async def test_only_the_key_of_a_session_finds_it(locked: Any) -> None:
+    """Contract §8 row 10: a secret or another key is answered by a 404 that says why, in JSON."""
     primary, call_id = await begin(locked)
     async with locked.client.post("/v1/realtime/client_secrets", json={}, headers=KIOSK) as answer:
         secret = {"Authorization": f"Bearer {(await answer.json())['value']}"}
@@ -122,6 +124,7 @@ async def test_hanging_up_ends_a_session_of_the_same_key(locked: Any) -> None:
 async def test_what_only_a_call_that_rings_or_a_phone_can_do_leaves_a_session_alone(
     locked: Any, action: str, status: int
 ) -> None:
+    """Contract §8 row 11, of `refer`: what cannot be done fails with a status, and not in silence."""
     primary, call_id = await begin(locked)
     for headers, id, expected in ((KIOSK, call_id, status), (OPS, call_id, 404), (KIOSK, "rtc_nobody", 404)):
         async with locked.client.post(f"/v1/realtime/calls/{id}/{action}", headers=headers) as answer:

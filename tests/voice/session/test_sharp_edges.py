@@ -1,8 +1,7 @@
 """What has hurt people elsewhere: the rows of contract §8 that concern a session, one test each.
 
-Rows 10, 19 and 21 are of the handshake (`tests/transports/http/test_sideband.py`, `test_client_secrets.py`), row 11 of
-call control (`transports/http/call_control.py`: handing a call over is refused in words). Rows 12 and 13 are of every
-transcript: the oracle and the kit read them all. Rows 15 and 16 are not in the contract.
+Rows 10, 11 and 19 stand in `tests/transports/http/test_sideband.py`, row 21 in `tests/interop/test_refusals.py`. Rows
+12 and 13 are of every transcript: the oracle and the kit read them all. Rows 15 and 16 are not in the contract.
 """
 
 import pytest
