@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from voice.audio.frames import CORE_RATE_HZ
-from voice.conformance.connection import Connection, Frame, Settings
-from voice.conformance.flow import Failed, Skipped
+from voice.conformance.connection import Connection, Settings
+from voice.conformance.verdict import Failed, Frame, Skipped
 from voice.talk.microphone import Microphone, WireFormat
 from voice.talk.recording import Recording, from_pcm
 

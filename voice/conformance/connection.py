@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from voice.conformance.checks import Checks, Violation
-from voice.conformance.flow import Failed
+from voice.conformance.verdict import Failed, Frame
 from voice.conformance.wire import Wire, WireClosed
 from voice.talk.recording import Recording
 
-Frame = dict[str, Any]
 Where = Callable[[Frame], object]
 
 _LATE_S = 3.0

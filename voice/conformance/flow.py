@@ -9,32 +9,12 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from voice.conformance.client import Client
-    from voice.conformance.target import Target
+from voice.conformance.client import Client
+from voice.conformance.target import Target
 
-Frame = dict[str, Any]
 Kind = Literal["flow", "error", "rest"]
-
-
-class Failed(Exception):
-    """The server does not do what the contract says."""
-
-    def __init__(self, message: str, frame: Frame | None = None) -> None:
-        """`frame` shows it, where one does."""
-        super().__init__(message)
-        self.message = message
-        self.frame = frame
-
-
-class NotServed(Exception):
-    """The server says that it does not serve this part, which is honest and yet a gap."""
-
-
-class Skipped(Exception):
-    """The kit could not check this here, through no fault of the server's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +40,8 @@ class Flow:
     """It takes a leg whose audio the server plays: WebRTC, or a live call that is joined."""
 
 
-ClientFlow = Callable[["Client"], Awaitable[None]]
-TargetFlow = Callable[["Target"], Awaitable[None]]
+ClientFlow = Callable[[Client], Awaitable[None]]
+TargetFlow = Callable[[Target], Awaitable[None]]
 
 REGISTRY: list[Flow] = []
 
@@ -85,18 +65,6 @@ def request(name: str, **options: Any) -> Callable[[TargetFlow], TargetFlow]:
         return play
 
     return declare
-
-
-def check(holds: object, message: str, frame: Frame | None = None) -> None:
-    """Raises: Failed with `message`, unless it holds."""
-    if not holds:
-        raise Failed(message, frame)
-
-
-def equal(what: str, found: object, expected: object, frame: Frame | None = None) -> None:
-    """Raises: Failed, unless both are the same."""
-    if found != expected:
-        raise Failed(f"{what} is {found!r}, expected {expected!r}", frame)
 
 
 def _first_line(text: str | None) -> str:

@@ -7,10 +7,11 @@ from typing import Protocol
 
 from voice.conformance.checks import Checks, Violation
 from voice.conformance.client import Client, Settings
-from voice.conformance.flow import Failed, Flow, NotServed, Skipped
+from voice.conformance.flow import Flow
 from voice.conformance.grammar import Grammar
 from voice.conformance.results import FlowResult, Outcome
 from voice.conformance.types_check import TypesCheck
+from voice.conformance.verdict import Failed, NotServed, Skipped
 from voice.conformance.wire import Refused, Unreachable, Wire
 
 _CLOSE_S = 5.0

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import aiohttp
 
 from voice.conformance.client import Settings
-from voice.conformance.flow import Failed, NotServed
+from voice.conformance.verdict import Failed, NotServed
 from voice.conformance.wire import OPEN_TIMEOUT_S, Answer, Refused, Unreachable, WebSocketWire, Wire
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from voice.agent import Agent
 from voice.conformance import types_check
 from voice.conformance.client import Settings
 from voice.conformance.command import OWN_CONFIG
-from voice.conformance.flow import NotServed
 from voice.conformance.flows import chosen
 from voice.conformance.play import play
 from voice.conformance.results import FlowResult
+from voice.conformance.verdict import NotServed
 from voice.conformance.wire import Refused, WireClosed
 from voice.engines.script import Script
 from voice.engines.scripted import ScriptedEngine

@@ -2,8 +2,8 @@
 
 import pytest
 
-from voice.conformance.flow import Failed, NotServed
 from voice.conformance.target import Answer, Target, served
+from voice.conformance.verdict import Failed, NotServed
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from voice.audio.g711 import alaw_to_pcm, ulaw_to_pcm
 from voice.audio.levels import peak_dbfs
 from voice.conformance.client import Client, Frame
 from voice.conformance.contract import AUDIO_RESPONSE
-from voice.conformance.flow import check, equal
 from voice.conformance.flow import flow as any_flow
+from voice.conformance.verdict import check, equal
 
 flow = partial(any_flow, family="audio", sends=("response.create",), shows=AUDIO_RESPONSE)
 

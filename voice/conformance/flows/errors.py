@@ -7,8 +7,9 @@ from typing import Any
 
 from voice.conformance.client import Client
 from voice.conformance.contract import CLIENT_EVENTS, ITEM, SPEECH, TEXT_RESPONSE
-from voice.conformance.flow import Skipped, check, equal, flow
+from voice.conformance.flow import flow
 from voice.conformance.flows.items import message
+from voice.conformance.verdict import Skipped, check, equal
 
 Event = dict[str, Any]
 

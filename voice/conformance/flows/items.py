@@ -6,8 +6,8 @@ from typing import Any
 
 from voice.conformance.client import Client
 from voice.conformance.contract import ITEM, TEXT_RESPONSE
-from voice.conformance.flow import NotServed, check, equal
 from voice.conformance.flow import flow as any_flow
+from voice.conformance.verdict import NotServed, check, equal
 
 flow = partial(any_flow, family="items", sends=("conversation.item.create",), shows=ITEM)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from voice.conformance.client import Client, Frame
 from voice.conformance.contract import AUDIO_RESPONSE, SPEECH
-from voice.conformance.flow import Failed, Skipped, check, equal
 from voice.conformance.flow import flow as any_flow
+from voice.conformance.verdict import Failed, Skipped, check, equal
 
 if TYPE_CHECKING:
     from voice.conformance.webrtc_wire import Mouth

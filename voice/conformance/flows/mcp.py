@@ -5,8 +5,8 @@ from typing import Any
 
 from voice.conformance.client import Client, Frame
 from voice.conformance.contract import ITEM, MCP_CALL, MCP_LIST, RESPONSE, TEXT_PART
-from voice.conformance.flow import NotServed, Skipped, check, equal
 from voice.conformance.flow import flow as any_flow
+from voice.conformance.verdict import NotServed, Skipped, check, equal
 
 _CONTINUES = (*RESPONSE, *TEXT_PART)
 _DEAD_PORT_URL = "http://127.0.0.1:9/mcp"

@@ -4,9 +4,9 @@ from functools import partial
 
 from voice.conformance.client import Client
 from voice.conformance.contract import ITEM, TEXT_PART, TEXT_RESPONSE
-from voice.conformance.flow import check, equal
 from voice.conformance.flow import flow as any_flow
 from voice.conformance.flows.items import message
+from voice.conformance.verdict import check, equal
 
 _OUT_OF_BAND = (
     "response.created",

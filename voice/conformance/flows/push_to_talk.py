@@ -10,8 +10,8 @@ from voice.audio.frames import CORE_RATE_HZ
 from voice.audio.g711 import pcm_to_alaw, pcm_to_ulaw
 from voice.conformance.client import Client, Frame
 from voice.conformance.contract import AUDIO_RESPONSE, ITEM, SPEECH
-from voice.conformance.flow import check, equal
 from voice.conformance.flow import flow as any_flow
+from voice.conformance.verdict import check, equal
 
 _BUFFER = ("input_audio_buffer.committed", *ITEM)
 

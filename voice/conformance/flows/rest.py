@@ -4,9 +4,9 @@ import json
 from functools import partial
 from typing import Any
 
-from voice.conformance.flow import Failed, Frame, NotServed, Skipped, check, equal
 from voice.conformance.flow import request as any_request
 from voice.conformance.target import Answer, Target, served
+from voice.conformance.verdict import Failed, Frame, NotServed, Skipped, check, equal
 from voice.conformance.wire import Refused, WebSocketWire, WireClosed
 
 request = partial(any_request, family="rest")

@@ -5,8 +5,8 @@ from typing import Any
 
 from voice.conformance.client import Client
 from voice.conformance.contract import AUDIO_RESPONSE, TEXT_RESPONSE
-from voice.conformance.flow import Failed, Skipped, check, equal
 from voice.conformance.flow import flow as any_flow
+from voice.conformance.verdict import Failed, Skipped, check, equal
 
 flow = partial(any_flow, family="session", sends=("session.update",), shows=("session.updated",))
 

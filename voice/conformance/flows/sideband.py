@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from voice.conformance.flow import Failed, Frame, Skipped, check, equal
 from voice.conformance.flow import request as any_request
 from voice.conformance.flows.items import message
 from voice.conformance.target import Target, served
+from voice.conformance.verdict import Failed, Frame, Skipped, check, equal
 from voice.conformance.wire import Refused, Wire, WireClosed
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from functools import partial
 
 from voice.conformance.client import Client
 from voice.conformance.contract import ITEM, TEXT_RESPONSE
-from voice.conformance.flow import NotServed, check, equal
 from voice.conformance.flow import flow as any_flow
+from voice.conformance.verdict import NotServed, check, equal
 
 flow = partial(any_flow, family="text", sends=("conversation.item.create", "response.create"), shows=TEXT_RESPONSE)
 

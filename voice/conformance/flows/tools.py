@@ -6,8 +6,8 @@ from typing import Any
 
 from voice.conformance.client import Client, Frame
 from voice.conformance.contract import AUDIO_PART, FUNCTION_CALL, RESPONSE, TEXT_PART
-from voice.conformance.flow import Skipped, check, equal
 from voice.conformance.flow import flow as any_flow
+from voice.conformance.verdict import Skipped, check, equal
 
 flow = partial(
     any_flow,

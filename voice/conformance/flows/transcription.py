@@ -4,8 +4,8 @@ from functools import partial
 
 from voice.conformance.client import Client
 from voice.conformance.contract import AUDIO_RESPONSE, ITEM, SPEECH, TRANSCRIPTION
-from voice.conformance.flow import NotServed, check, equal
 from voice.conformance.flow import flow as any_flow
+from voice.conformance.verdict import NotServed, check, equal
 
 _DELTA, _COMPLETED = TRANSCRIPTION
 _FAILED = "conversation.item.input_audio_transcription.failed"

@@ -4,9 +4,10 @@ import asyncio
 import base64
 import json
 
-from voice.conformance.flow import Failed, Frame, NotServed, check, equal, request
+from voice.conformance.flow import request
 from voice.conformance.flows.sideband import Listener
 from voice.conformance.target import Target
+from voice.conformance.verdict import Failed, Frame, NotServed, check, equal
 from voice.conformance.wire import Refused, WireClosed
 
 _MODEL = "gpt-realtime-translate"

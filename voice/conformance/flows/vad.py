@@ -4,8 +4,8 @@ from functools import partial
 
 from voice.conformance.client import Client, Frame
 from voice.conformance.contract import AUDIO_RESPONSE, ITEM, SPEECH
-from voice.conformance.flow import check, equal
 from voice.conformance.flow import flow as any_flow
+from voice.conformance.verdict import check, equal
 
 flow = partial(
     any_flow, family="vad", needs_speech=True, sends=("input_audio_buffer.append",), shows=(*SPEECH, *AUDIO_RESPONSE)
