@@ -33,6 +33,7 @@ from sip.routes import is_address, is_loopback, is_own
 from sip.streams import StreamEvents, StreamLimits, Streams, Tasks
 from sip.trunk import Trunk, TrunkTable
 from sip.user_agent import AgentSettings, Clocks, UserAgent, new_tag
+from sip.watch import Watch
 
 logger = logging.getLogger("sip")
 
@@ -70,16 +71,19 @@ class SipEndpoint:
         tls: ssl.SSLContext | None = None,
         tls_client: ssl.SSLContext | None = None,
         look: Callable[[], object] = lambda: None,
+        watch: Watch | None = None,
     ) -> None:
         """`tls` serves; load a renewed certificate into it at any time. `tls_client` is for connections of ours.
 
-        `look` is called every five seconds: a good time to look whether the certificate has been renewed.
+        `look` is called every five seconds: a good time to look whether the certificate has been renewed. `watch` names
+        peers that are asked by OPTIONS whether they are there.
 
         Where only this machine reaches the endpoint, calls from it need no trunk.
         """
         self._settings = settings
         self._serves_tls = tls is not None
         self._owner_looks = look
+        self._watch = watch or Watch({}, lambda *_: None)
         table = TrunkTable(trunks, is_own) if is_loopback(settings.host) else TrunkTable(trunks)
         self.gate = Gate(table, settings.gate)
         clocks = Clocks(time.monotonic, time.time)
@@ -245,7 +249,19 @@ class SipEndpoint:
         now = time.monotonic()
         self._streams.drop_overdue(now)
         self._owner_looks()
+        for name, uri in self._watch.take_due(now):
+            self._probe(name, uri)
         self._looking = self._loop.call_later(_LOOK_S, self._look)
+
+    def _probe(self, name: str, uri: str) -> None:
+        def answered(status: int) -> None:
+            self._watch.answered(time.monotonic(), name, status)
+
+        hop = hop_of(uri)
+        if hop is None:
+            answered(503)
+        else:
+            self.agent.probe(uri, self.open(hop), answered)
 
     def _close(self) -> None:
         self._streams.close()

@@ -63,6 +63,7 @@ class Performer:
         self._ended = ended
         self._queue: deque[tuple[Record, CallEffect]] = deque()
         self._is_busy = False
+        self._outside: dict[ClientTransaction, Callable[[int], None]] = {}
 
     # --- inputs -----------------------------------------------------------------------------------------------------
 
@@ -86,8 +87,19 @@ class Performer:
 
     def flow_failed(self, flow: Flow) -> None:
         """Fail the requests of ours that wait on a flow that is gone."""
-        for transaction in [one for one in self._calls.asked if one.flow is flow]:
+        for transaction in [one for one in (*self._calls.asked, *self._outside) if one.flow is flow]:
             self._run(self.table.receive_transport_error(transaction))
+
+    def ask(self, request: Request, flow: Flow, address: str, answered: Callable[[int], None]) -> None:
+        """Send a request outside of any call; `answered` takes its final status, 408 and 503 where none comes."""
+        request.add_first("Via", _via(address, flow))
+        try:
+            transaction, effects = self.table.send_request(self._now(), request, reliable=is_reliable(flow), flow=flow)
+        except TableFull:
+            answered(503)
+            return
+        self._outside[transaction] = answered
+        self._run(effects)
 
     def respond(self, transaction: ServerTransaction, response: Response) -> None:
         """Answer a request."""
@@ -134,6 +146,9 @@ class Performer:
             self._run(self.table.receive_transport_error(effect.transaction))
 
     def _answered(self, transaction: ClientTransaction, response: Response) -> None:
+        if not response.is_provisional and (answered := self._outside.pop(transaction, None)) is not None:
+            answered(response.status)
+            return
         asked = self._calls.asked.get(transaction)
         if asked is not None:
             machine = asked.record.call.machine
@@ -141,7 +156,11 @@ class Performer:
 
     def _unanswered(self, transaction: Transaction, status: int) -> None:
         """Fail a request of ours, or try it the second way."""
-        asked = self._calls.asked.pop(transaction, None) if isinstance(transaction, ClientTransaction) else None
+        if not isinstance(transaction, ClientTransaction):
+            return
+        if (answered := self._outside.pop(transaction, None)) is not None:
+            answered(status)
+        asked = self._calls.asked.pop(transaction, None)
         if asked is None:
             return
         if status == 503 and asked.second_way is not None:
@@ -199,7 +218,7 @@ class Performer:
 
     def _open(self, record: Record, request: Request, flow: Flow, second_way: Flow | None = None) -> None:
         if request.method != "CANCEL":  # that has its INVITE's
-            request.add_first("Via", _via(record, flow))
+            request.add_first("Via", _via(record.address, flow))
         if request.method == "INVITE" and not record.call.machine.dialog.remote_tag:
             record.flow = flow  # a CANCEL must take the same way
         try:
@@ -213,7 +232,7 @@ class Performer:
     def _acknowledge(self, record: Record, ack: Request) -> None:
         flow = self._way(record, ack)
         if "via" not in ack.index:
-            ack.add_first("Via", _via(record, flow))
+            ack.add_first("Via", _via(record.address, flow))
         try:
             flow.send(ack.encode())
         except BuildError as error:
@@ -249,9 +268,9 @@ def _tell(record: Record, effect: CallEffect) -> None:
         call.listener.ringing(effect.status)
 
 
-def _via(record: Record, flow: Flow) -> Via:
-    """Return a Via with a branch of its own."""
+def _via(address: str, flow: Flow) -> Via:
+    """Return a Via with a branch of its own; `address` is ours as the peer reaches it."""
     params: dict[str, str | None] = {"branch": "z9hG4bK" + secrets.token_hex(10), "rport": None}
     if is_reliable(flow):
         params["alias"] = None  # the connection may be used for requests to us (RFC 5923)
-    return Via(flow.transport, uri_host(record.address), flow.local[1], params)
+    return Via(flow.transport, uri_host(address), flow.local[1], params)

@@ -24,12 +24,13 @@ from sip.call_machine import CalleeCall
 from sip.call_table import CallTable, Record
 from sip.caller import CallerListener, OutgoingCall
 from sip.caller_machine import CallerCall
-from sip.dialog import dialog_id_of
+from sip.dialog import Dialog, dialog_id_of
 from sip.dialog_base import CallSettings
 from sip.effects import AckArrived, Effect, RequestArrived
 from sip.errors import SipSyntaxError
-from sip.flow import Address, Flow, Network, contact_of, is_near, is_reliable, reply_port
+from sip.flow import Address, Flow, Network, contact_of, is_near, is_reliable, reply_port, uri_host
 from sip.gate import Gate
+from sip.headers import NameAddr
 from sip.inspection import ABILITIES, Abilities, inspect_request, inspect_response
 from sip.media import LocalMedia
 from sip.message import Rejection, Request, Response
@@ -167,6 +168,16 @@ class UserAgent:
         self._performer.perform(record, machine.start(self.now(), local))
         self._deadline_moved()
         return call
+
+    def probe(self, uri: str, flow: Flow, answered: Callable[[int], None]) -> None:
+        """Ask by OPTIONS whether somebody is there; `answered` takes the final status, 408 or 503 where none comes."""
+        address = self._settings.address_for(flow, None)
+        us, contact = NameAddr(f"sip:{uri_host(address)}"), contact_of(flow, address)
+        dialog = Dialog(f"{secrets.token_hex(12)}@{address}", new_tag(), "", us, NameAddr(uri), uri, contact)
+        options = dialog.build_request("OPTIONS")
+        options.set("Contact", contact)  # what some peers know us by
+        self._performer.ask(options, flow, address, answered)
+        self._deadline_moved()
 
     def hang_up_all(self, reason: str) -> None:
         """End every call: the service stops. `reason` is a Reason header's value."""

@@ -102,6 +102,11 @@ class Phone:
         if self._ground is not None:
             self._ground.ticker.close()
 
+    def trunk_changed(self, name: str, is_up: bool, status: int) -> None:
+        """Note that a trunk is there, or is not."""
+        self._metrics.trunk_up.labels(name).set(is_up)
+        (log.info if is_up else log.warning)("trunk is up" if is_up else "trunk is down", trunk=name, status=status)
+
     # ---- Application
 
     def call_arrived(self, call: IncomingCall) -> None:

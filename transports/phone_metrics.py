@@ -52,6 +52,7 @@ class PhoneMetrics:
         self.traffic = MediaTraffic()
         registry.register(MediaCollector("phone", self.traffic))
         self.active = Gauge("voice_phone_calls", "Calls up now", registry=registry)
+        self.trunk_up = Gauge("voice_phone_trunk_up", "Whether a trunk answers OPTIONS", ["trunk"], registry=registry)
         self.refused = Counter("voice_phone_calls_refused", "Calls refused", ["status"], registry=registry)
         self._ended = Counter("voice_phone_calls_ended", "Calls ended", ["codec"], registry=registry)
         self._mos = Histogram("voice_phone_mos", "Estimate of how calls sounded", buckets=_MOS, registry=registry)

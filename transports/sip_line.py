@@ -13,6 +13,7 @@ from sip.endpoint import EndpointSettings, SipEndpoint
 from sip.gate import GateLimits
 from sip.trunk import Trunk
 from sip.user_agent import AgentSettings
+from sip.watch import Watch
 from transports.http.tls import Certificate
 from transports.phone import PhoneSettings, Route
 from transports.sip_call import KeySettings
@@ -24,17 +25,25 @@ CODECS = {"pcmu": PCMU, "pcma": PCMA, "g722": G722, "opus": OPUS}
 """By the names that the configuration has for them."""
 
 
-def phone_line(config: SipConfig, application: Application) -> SipEndpoint:
+def phone_line(config: SipConfig, application: "PhoneCalls") -> SipEndpoint:
     """Return the endpoint; it listens while it is entered (OSError), and its calls come to `application`.
 
     Raises: OSError, ssl.SSLError for a certificate that cannot be used.
     """
     settings, trunks = endpoint_settings(config), trunks_of(config)
+    probes = {name: trunk.probe for name, trunk in config.trunks.items() if trunk.probe is not None}
+    watch = Watch(probes, application.trunk_changed)
     if config.tls is None:
-        return SipEndpoint(settings, trunks, application)
+        return SipEndpoint(settings, trunks, application, watch=watch)
     contexts = TlsContexts(config.tls, config.tls_callers)
     return SipEndpoint(
-        settings, trunks, application, tls=contexts.serving, tls_client=contexts.calling, look=contexts.look
+        settings,
+        trunks,
+        application,
+        tls=contexts.serving,
+        tls_client=contexts.calling,
+        look=contexts.look,
+        watch=watch,
     )
 
 
@@ -61,6 +70,9 @@ class TlsContexts:
 
 class PhoneCalls(Application, Protocol):
     """What takes the calls of a phone line, and holds them."""
+
+    def trunk_changed(self, name: str, is_up: bool, status: int) -> None:
+        """Note that a trunk is there, or is not, and the status that showed it."""
 
     async def start(self) -> None:
         """Be ready for calls."""

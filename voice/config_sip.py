@@ -1,5 +1,6 @@
 """The `sip:` section: where the phone rings, whose calls are taken, who answers them."""
 
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Any, Literal
@@ -35,6 +36,14 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _read_uri(text: str) -> str:
+    if re.fullmatch(r"sips?:[^\s<>]+", text) is None:
+        message = f"'{text}' is no address such as sip:sip.carrier.example or sip:192.0.2.1:5060;transport=tcp"
+        raise PydanticCustomError("config", "{reason}", {"reason": message})
+    return text
+
+
+SipUri = Annotated[str, AfterValidator(_read_uri)]
 NetworkText = Annotated[str, AfterValidator(_read_network)]
 AddressText = Annotated[str, AfterValidator(_read_address)]
 
@@ -61,6 +70,8 @@ class TrunkConfig(Section):
     """Caller's number → agent, in the same way; goes before `routes`."""
     headers: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Header of the INVITE → its value → agent, as in `X-Department: {sales: seller}`; goes before `callers`."""
+    probe: SipUri | None = None
+    """Asked by OPTIONS now and then whether it is there, as in `sip:sip.carrier.example`: for log and metrics."""
     max_calls: int | None = Field(None, ge=1)
     """At a time; one more gets 503. null: as many as `sip.limits.max_calls`."""
     calls_per_s: float | None = Field(None, gt=0)

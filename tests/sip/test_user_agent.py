@@ -331,3 +331,31 @@ def test_a_target_that_could_not_be_written_costs_its_own_call_only(up) -> None:
     up.call.hang_up()
     assert up.link.methods == []
     assert up.told[-1] is EndReason.LOCAL_BYE
+
+
+def test_a_peer_is_asked_whether_it_is_there(switchboard) -> None:
+    heard: list[int] = []
+    switchboard.agent.probe("sip:198.51.100.20", switchboard.link, heard.append)
+    (options,) = switchboard.link.sent
+    assert (options.method, options.uri_text) == ("OPTIONS", "sip:198.51.100.20")
+    assert options.get("Contact") == "<sip:203.0.113.7:5060>"
+    switchboard.receive(options.respond(100))
+    assert heard == []
+    switchboard.receive(options.respond(404, to_tag="t"))
+    switchboard.receive(options.respond(404, to_tag="t"))
+    assert heard == [404]
+
+
+def test_a_peer_that_does_not_answer_counts_as_408(switchboard) -> None:
+    heard: list[int] = []
+    switchboard.agent.probe("sip:198.51.100.20", switchboard.link, heard.append)
+    switchboard.pass_time(40.0)
+    assert heard == [408]
+
+
+def test_a_connection_that_fails_while_a_peer_is_asked_counts_as_503(switchboard) -> None:
+    heard: list[int] = []
+    link = Link(transport="TCP")
+    switchboard.agent.probe("sip:198.51.100.20;transport=tcp", link, heard.append)
+    switchboard.agent.flow_failed(link)
+    assert heard == [503]

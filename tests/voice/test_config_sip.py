@@ -153,3 +153,14 @@ def test_an_agent_that_callers_or_headers_name_must_exist(read) -> None:
     assert "there is no agent 'nobody'" in problem(read, text)
     text = "sip:\n  trunks:\n    a:\n      addresses: 203.0.113.1\n      headers: {X-A: {b: nobody}}\n"
     assert "there is no agent 'nobody'" in problem(read, text)
+
+
+def test_a_trunk_is_probed_at_an_address_only(read) -> None:
+    trunk = "sip: {trunks: {pbx: {addresses: 192.0.2.1, probe: '%s'}}}"
+    assert read(trunk % "sip:192.0.2.1;transport=tcp").trunks["pbx"].probe == "sip:192.0.2.1;transport=tcp"
+    assert "'192.0.2.1' is no address such as" in problem(read, trunk % "192.0.2.1")
+
+
+def test_callers_cannot_be_asked_for_certificates_without_one_of_ours(read, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("")
+    assert "set sip.tls" in problem(read, "sip: {tls_callers: ca.pem}")

@@ -10,8 +10,9 @@ from sip.session_timer import TimerPolicy
 from sip.timers import Timers
 from sip.trunk import Trunk
 from sip.user_agent import AgentSettings
+from sip.watch import Watch
 
-from .conftest import Desk, listening
+from .conftest import Desk, free_media_ports, free_port, listening, needs
 from .scenarios import (
     ANSWERED,
     CALL,
@@ -256,3 +257,22 @@ async def test_leaving_says_goodbye_to_every_call(sipp) -> None:
         await desk.until(lambda: len(desk.legs) == 3 and all(leg.is_confirmed for leg in desk.legs))
     ran = await running
     assert ran.status == 0, ran.said
+
+
+async def test_a_trunk_is_asked_whether_it_is_there(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("sip.endpoint._LOOK_S", 0.1)
+    needs("sipp")
+    told: list[tuple[str, bool, int]] = []
+    port = free_port()
+    steps = (recv("OPTIONS"), ok("OPTIONS"))
+    (tmp_path / "answer.xml").write_text(scenario(*steps))
+    command = ["sipp", "-sf", "answer.xml", "-i", "127.0.0.1", "-p", str(port), "-mp", str(free_media_ports(4))]
+    callee = await asyncio.create_subprocess_exec(
+        *command, "-nostdin", "-m", "1", cwd=tmp_path, stdout=asyncio.subprocess.DEVNULL
+    )
+    peers = {"pbx": f"sip:127.0.0.1:{port}", "gone": f"sip:127.0.0.1:{free_port()};transport=tcp"}
+    desk = Desk()
+    async with listening(desk, watch=Watch(peers, lambda *what: told.append(what))):
+        await desk.until(lambda: len(told) == 2)
+    await callee.wait()
+    assert sorted(told) == [("gone", False, 503), ("pbx", True, 200)]
