@@ -297,7 +297,17 @@ class EngineLost:
     error: EngineError
 
 
-EngineNotice = TurnStarted | TurnStopped | RateLimitsReported | EngineReplaced | EngineLost | HostedCall
+@dataclass(frozen=True, slots=True)
+class EngineComplaint:
+    """The engine does not take the settings that it was given, and goes on with those before."""
+
+    code: str | None
+    message: str
+
+
+EngineNotice = (
+    TurnStarted | TurnStopped | RateLimitsReported | EngineReplaced | EngineLost | EngineComplaint | HostedCall
+)
 
 
 class Engine(Protocol):

@@ -9,6 +9,7 @@ from typing import Any
 
 from voice.audio.frames import CORE_RATE_HZ, SAMPLE_BYTES, AudioFrame
 from voice.engines.port import (
+    EngineComplaint,
     EngineNotice,
     EngineReplaced,
     EngineSettings,
@@ -188,6 +189,8 @@ class Session:
             case EngineReplaced(capabilities=capabilities):
                 self._core.capabilities = capabilities
                 self._turn.reconfigure()
+            case EngineComplaint(code=code, message=message):
+                self._send_error(ContractError(message, code=code, param="session"))
             case HostedCall():
                 self._responder.receive_hosted(notice)
         return out.take()

@@ -16,6 +16,7 @@ import structlog
 
 from voice.audio.frames import CORE_RATE_HZ
 from voice.engines.port import (
+    EngineComplaint,
     EngineNotice,
     EngineSettings,
     RateLimitLeft,
@@ -39,6 +40,9 @@ _log = structlog.get_logger(__name__)
 
 _SLICE_BYTES: Final = CORE_RATE_HZ * 2
 """One second: what is appended in one event when a whole turn is handed over."""
+
+_SETTINGS: Final = "settings"
+"""The event id of each `session.update`: an error about it is told to the client, whose wishes they are."""
 
 _TURN_EVENTS: Final = {
     "input_audio_buffer.speech_started": "audio_start_ms",
@@ -95,7 +99,7 @@ class Line:
         """Send the session's settings, if they changed."""
         if settings != self.settings:
             self.settings = settings
-            self._send(session_update(settings, self.options))
+            self._send(session_update(settings, self.options) | {"event_id": _SETTINGS})
 
     def append(self, pcm: bytes) -> None:
         """Pass audio on, a run as it is."""
@@ -269,6 +273,9 @@ class Line:
             self._committing.remove(cause)
             self.mirror.forget(cause)
             self._written.refuse(cause)
+        elif cause == _SETTINGS and failure(code, message).code != EngineRefused.code:
+            words = f"The upstream does not take the session's settings: {str(message)[:200]}"
+            self.on_notice(EngineComplaint(code if isinstance(code, str) else None, words))
         elif code == "session_expired":
             self.lose(EngineUnavailable("The upstream's session is over."))
         elif isinstance(refused := failure(code, message), EngineRefused):

@@ -4,6 +4,7 @@ import pytest
 
 from voice.engines.port import (
     Capabilities,
+    EngineComplaint,
     EngineDone,
     EngineReplaced,
     MessageStarted,
@@ -111,3 +112,9 @@ def test_an_engine_is_told_where_its_speech_was_cut(stepper, speech):
     assert isinstance(cut.item, Message)
     assert isinstance(cut.item.parts[0], AudioPart)
     assert cut.item.parts[0].duration_ms == 400
+
+
+def test_settings_that_the_engine_does_not_take_are_an_error_for_the_client(stepper, types):
+    assert types(tell(stepper, EngineComplaint("invalid_value", "Invalid voice."))) == ["error"]
+    error = stepper.frames[-1]["error"]
+    assert (error["code"], error["message"]) == ("invalid_value", "Invalid voice.")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from voice.engines.port import (
+    EngineComplaint,
     EngineDone,
     EngineSettings,
     MessageStarted,
@@ -203,6 +204,18 @@ async def test_limits_come_through(sent):
     limit = {"name": "tokens", "limit": 100, "remaining": 60, "reset_seconds": 1.5}
     sent.line.receive({"type": "rate_limits.updated", "rate_limits": [limit]})
     assert told == [RateLimitsReported((RateLimitLeft("tokens", 100, 60, 1.5),))]
+
+
+async def test_settings_that_are_not_taken_are_told(sent):
+    told: list[Any] = []
+    sent.line.on_notice = told.append
+    (update,) = sent.events
+    error = {"code": "invalid_value", "message": "Invalid voice.", "event_id": update["event_id"]}
+    sent.line.receive({"type": "error", "error": error})
+    assert told == [
+        EngineComplaint("invalid_value", "The upstream does not take the session's settings: Invalid voice.")
+    ]
+    assert sent.line.is_usable
 
 
 @pytest.mark.parametrize(
