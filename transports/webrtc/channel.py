@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 from aiortc import RTCDataChannel, RTCSctpTransport
 from aiortc.rtcdatachannel import RTCDataChannelParameters
-from aiortc.rtcsctptransport import RTCSctpCapabilities
+from aiortc.rtcsctptransport import RTCSctpCapabilities, SackChunk
 
 from transports.webrtc.description import SCTP_PORT, ChannelTerms
 from transports.webrtc.dtls import DtlsLink
@@ -40,6 +40,21 @@ _STILL_UNDER_WAY = 64
 
 class Association(RTCSctpTransport):
     """SCTP that a broken packet does not end, and that holds no more of unfinished messages than it said it would."""
+
+    def __init__(self, link: DtlsLink, port: int, acknowledged: Callable[[], None]) -> None:
+        """`acknowledged` is called whenever the peer has all that was sent."""
+        super().__init__(link, port)
+        self._acknowledged = acknowledged
+
+    @property
+    def is_drained(self) -> bool:
+        """True when the peer has all that was sent. aiortc's `bufferedAmount` leaves out what is under way."""
+        return not (self._data_channel_queue or self._outbound_queue or self._sent_queue)
+
+    async def _receive_sack_chunk(self, chunk: SackChunk) -> None:
+        await super()._receive_sack_chunk(chunk)
+        if self.is_drained:
+            self._acknowledged()
 
     async def _handle_data(self, data: bytes) -> None:
         """Take a packet (called by the DTLS link)."""
@@ -67,14 +82,14 @@ class EventChannel:
         """`terms` are the peer's. The channel is opened by the peer, or by `open`."""
         self._link = link
         self._terms = terms
-        self._association = Association(link, SCTP_PORT)
+        self._changed = asyncio.Event()
+        self._association = Association(link, SCTP_PORT, self._changed.set)
         self._association.on("datachannel", self._receive_channel)
         self._channel: RTCDataChannel | None = None
         self._early: deque[str] = deque()
         self._early_bytes = 0
         self._unread: deque[str | bytes] = deque()
         self._unread_chars = 0
-        self._changed = asyncio.Event()
         self._deliver: Callable[[str | bytes], None] | None = None
         self._ended: Callable[[], None] | None = None
         self.is_over = False
@@ -145,8 +160,8 @@ class EventChannel:
             await self._changed.wait()
 
     async def drain(self) -> None:
-        """Return when all that is queued is on its way to the peer, once its channel is open. Set a deadline."""
-        while self.unsent_bytes and not self.is_over:
+        """Return when the peer has all that was queued, once its channel is open. Set a deadline."""
+        while not self.is_over and (self._early or not self._association.is_drained):
             self._changed.clear()
             await self._changed.wait()
 
@@ -177,7 +192,6 @@ class EventChannel:
         self._channel = channel
         channel.on("open", self._open)
         channel.on("message", self._receive)
-        channel.on("bufferedamountlow", self._changed.set)  # the threshold is 0
         channel.on("close", self.end)
 
     def _open(self) -> None:

@@ -15,7 +15,7 @@ from transports.rtp.leg import MediaLeg
 from transports.shared import SharedTransport
 from transports.webrtc.settings import WebRtcSettings
 from transports.webrtc.transport import WebRtcLimits, WebRtcTransport
-from voice.protocol.server_events import ErrorBody, ErrorEvent
+from voice.protocol.server_events import ErrorBody, ErrorEvent, InputAudioBufferCleared
 
 
 @pytest.fixture
@@ -46,6 +46,27 @@ async def test_why_a_session_ends_is_told_before_its_channel_closes(calls: Servi
         events = [json.loads(message) async for message in messages]
     assert [event["error"]["code"] for event in events] == told
     assert all(event["error"]["message"] == "Why." for event in events)
+
+
+async def test_why_a_session_ends_is_told_over_a_path_that_loses_packets(
+    calls: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_listening = asyncio.Event()
+
+    async def talk(transport: Transport) -> None:
+        transport.send_event(InputAudioBufferCleared(event_id="event_0"))
+        await is_listening.wait()
+        await transport.aclose(1001, "Why.")
+
+    calls.sessions.talk = talk
+    async with call(calls) as (peer, messages, _), asyncio.timeout(5):
+        await next_event(messages)
+        receive, passed = peer._receive_dtls, iter([False])
+        lossy = lambda datagram: next(passed, True) and receive(datagram)  # noqa: E731
+        monkeypatch.setattr(peer._agent, "_receive_dtls", lossy)
+        is_listening.set()
+        events = [json.loads(message) async for message in messages]
+    assert [event["error"]["code"] for event in events] == ["service_stopping"]
 
 
 async def test_an_end_that_an_event_has_told_already_is_not_told_again(calls: Service) -> None:
