@@ -261,7 +261,7 @@ Conversation = Callable[[OfficialClient], Coroutine[Any, Any, None]]
 Hold = Callable[[ServiceProcess, str, Conversation], Awaitable[list[Frame]]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def hold() -> Hold:
     """Hold a conversation with a model of a service through the official client, or that of the beta.
 
