@@ -37,6 +37,7 @@ from sip.message import Rejection, Request, Response
 from sip.performing import Performer
 from sip.server_transaction import ServerTransaction
 from sip.session_timer import TimerPolicy
+from sip.strangers import Strangers
 from sip.timers import TIMERS, Timers
 
 logger = logging.getLogger("sip")
@@ -110,6 +111,7 @@ class UserAgent:
         self.calls = CallTable()
         self._settings = settings
         self._gate = gate
+        self._strangers = Strangers(gate, self.admission, settings.scanners)
         self._application = application
         self._performer = Performer(self.calls, network, clocks.monotonic, settings.timers, self._arrived, self._ended)
         self._deadline_moved = deadline_moved
@@ -206,37 +208,12 @@ class UserAgent:
     def _receive_request(self, request: Request, flow: Flow) -> None:
         request.stamp_source(*flow.remote)
         reply = flow if is_reliable(flow) else flow.toward(reply_port(request.via, flow.remote))
-        if not request.to.tag and not self._gate.is_named(flow.remote[0]) and self._meet_stranger(request, flow, reply):
+        is_stranger = not request.to.tag and not self._gate.is_named(flow.remote[0])
+        if is_stranger and self._strangers.meet(self.now(), request, flow, reply):
             return
         if not self._performer.receive_request(request, reply):
             self._note(flow.remote, request.method, 503, "too many transactions")
             reply.send(self.admission.retry_later(request).encode())
-
-    def _meet_stranger(self, request: Request, flow: Flow, reply: Flow) -> bool:
-        """Deal with a request that only credentials could let in; return whether that is all."""
-        if self._is_scanner(request):
-            self._gate.ban(self.now(), flow.remote[0])
-            self._note(flow.remote, request.method, 0, "scanner, by its User-Agent")
-            return True
-        if request.method == "INVITE" and request.get("authorization") is None:
-            trunks = self._gate.trunks.find(flow.remote[0])
-            decision = self.admission.admit(self.now(), request, trunks, flow.transport, flow.remote[0])
-            if isinstance(decision, Refused):
-                if decision.response.status == 401:  # no transaction: a flood of these leaves nothing behind
-                    reply.send(decision.response.encode())
-                else:
-                    self._note(flow.remote, request.method, 0, decision.reason)
-                return True
-            self.admission.release(decision.trunk)
-        elif request.method not in ("INVITE", "ACK", "CANCEL"):
-            self._gate.blame(self.now(), flow.remote[0])
-            self._note(flow.remote, request.method, 0, "stranger asks for something else than a call")
-            return True
-        return False
-
-    def _is_scanner(self, request: Request) -> bool:
-        name = (request.get("user-agent") or "").lower()
-        return any(part in name for part in self._settings.scanners)
 
     def _arrived(self, effect: Effect) -> None:
         """Take what transactions hand up from the peer's requests."""

@@ -45,9 +45,7 @@ def call(
     out: Annotated[Path | None, typer.Option(help="Write a stereo WAV: caller left, agent right.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")] = False,
     user: Annotated[str | None, typer.Option(help="User name, if the other side asks for one.")] = None,
-    password: Annotated[
-        str | None, typer.Option(envvar=PASSWORD_VARIABLE, help="Better in the environment than here.")
-    ] = None,
+    password: Annotated[str | None, typer.Option(envvar=PASSWORD_VARIABLE, help="Better in the environment.")] = None,
     codec: Annotated[list[CodecChoice] | None, typer.Option(help="Offer these, in this order; repeat it.")] = None,
     srtp: Annotated[SrtpChoice, typer.Option(help="Encrypted audio, keys by SDES.")] = SrtpChoice.OFF,
     keys: Annotated[str, typer.Option(help="Keys to press when the call is up: 12#.")] = "",
