@@ -91,8 +91,7 @@ def build_app(
     realtime = Realtime(sessions, keys, limits, traffic, secrets, calls, translates_beta)
     readers = _page_keys(keys, console)
     app = _application(keys, realtime)
-    app.add_routes(_Control(sessions, keys, secrets, webrtc).routes())
-    app.add_routes(CallControl(keys, calls).routes())
+    app.add_routes([*_Control(sessions, keys, secrets, webrtc).routes(), *CallControl(keys, calls).routes()])
     app.add_routes(_Service(sessions, readers, registry).routes())
     app.add_routes(BetaSessions(sessions, keys, secrets, translates_beta).routes())
     if translations is not None:

@@ -99,6 +99,20 @@ async def test_an_answer_that_was_cut_keeps_its_words_and_tells_what_was_heard(r
     assert (line["text"], line["state"], line["heardMs"]) == ("A long", "interrupted", 1200)
 
 
+async def test_what_was_under_way_when_the_call_was_lost_is_over(run: Any) -> None:
+    call = {"id": "f1", "type": "function_call", "name": "look", "call_id": "c1", "arguments": ""}
+    events = [
+        added(message("a1", "assistant", "in_progress")),
+        said("a1", "A long"),
+        added(call | {"status": "in_progress"}),
+        {"type": "input_audio_buffer.speech_started", "item_id": "u1", "audio_start_ms": 0},
+    ]
+    cut = CAPTIONS.replace("return [", "captions.cut(); return [")
+    lines, history = await run(cut, events)
+    assert [(line["id"], line["state"]) for line in lines] == [("a1", "interrupted"), ("f1", "failed")]
+    assert [item["id"] for item in history] == ["a1"]
+
+
 async def test_an_item_between_others_is_shown_between_them(run: Any) -> None:
     def typed(item_id: str) -> dict[str, Any]:
         return message(item_id, "user", "completed", {"type": "input_text", "text": item_id})

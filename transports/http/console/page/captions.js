@@ -50,6 +50,15 @@ export class Captions {
     return this.#lines.delete(id) ? [id] : [];
   }
 
+  /** The call is lost: whatever was under way is over. Returns the ids of the lines that it changed. */
+  cut() {
+    const open = this.lines.filter(({ state }) => ["listening", "transcribing", "speaking", "running"].includes(state));
+    return open.flatMap(({ id, who, text }) => {
+      if (who === "caller" && !text) return this.remove(id);
+      return this.change(id, { state: { caller: "done", agent: "interrupted", tool: "failed" }[who] });
+    });
+  }
+
   /** What a new session has to be told to go on from here: items of the contract, in order, under the ids of the lines,
    * so that they are the same lines when the session tells of them. */
   history() {

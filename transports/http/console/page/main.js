@@ -166,6 +166,7 @@ function ended(how, reason, attempt) {
 
 /** Call again until it works, and tell the new session what was said in the old one. */
 async function reconnect(reason, attempt) {
+  drawCaptions($("captions"), page.captions, page.captions.cut());
   const history = page.captions.history();
   setState("reconnecting");
   tell(`${lossProblem(reason)} Calling again…`);
