@@ -183,7 +183,7 @@ class UpstreamConfig(ReplaceableConfig):
     """Tell the upstream a hash of the session's id."""
     connect_s: float = Field(3.0, gt=0)
     answer_s: float = Field(4.0, gt=0)
-    """From asking to the first word or sound."""
+    """From asking to the first sign of an answer; what of it is to be heard has `give_up_s`."""
     next_s: float = Field(3.0, gt=0)
     """Between two events of an answer."""
     tool_s: float = Field(30.0, gt=0)

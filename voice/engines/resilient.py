@@ -1,7 +1,7 @@
 """An engine that does not lose a call: when one fails, it is asked again, or another goes on in its place.
 
     asked ─► first, again ─► next of the list ─► … ─► an apology, and the response fails
-               │ nothing to hear for 2 s: a word to the caller meanwhile
+               │ nothing to hear for 2 s: a word to the caller meanwhile; for 4 s: the next of the list
                └ failed in the middle of an answer: what was said stands, and whoever goes on is told
 
 What must not be retried is not: a refusal opens the engine's breaker for all sessions at once. The conversation is the

@@ -38,7 +38,7 @@ class UpstreamOptions:
     connect_s: float = 3.0
     """From the first packet to `session.created`."""
     answer_s: float = 4.0
-    """From asking to the first word or sound."""
+    """From asking to the first sign of an answer."""
     next_s: float = 3.0
     """Between two events of an answer."""
     tool_s: float = 30.0
