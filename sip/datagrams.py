@@ -18,25 +18,37 @@ _AT_ONCE = 64
 _BUFFER_BYTES = 4 * 1024 * 1024
 """What may wait while the loop is busy: a fifth of a second of 20,000 datagrams a second."""
 _SO_RCVBUFFORCE = 33
-"""Linux; Python has no name for it."""
+_RECVERR = {socket.AF_INET: (socket.IPPROTO_IP, 11), socket.AF_INET6: (socket.IPPROTO_IPV6, 25)}
+"""Linux; Python has no names for them."""
 
 
 class DatagramSocket:
     """A bound socket on the event loop."""
 
     def __init__(
-        self, host: str, port: int, admit: Callable[[Address], bool], receive: Callable[[bytes, "DatagramFlow"], None]
+        self,
+        host: str,
+        port: int,
+        admit: Callable[[Address], bool],
+        receive: Callable[[bytes, "DatagramFlow"], None],
+        refused: Callable[["DatagramFlow"], None] | None = None,
     ) -> None:
-        """`admit` decides by the source alone, before anything is looked at. Raises: OSError."""
+        """`admit` decides by the source alone, before anything is looked at.
+
+        `refused` is told who is not there by ICMP (RFC 3261 §18.4); without it that costs nothing. Raises: OSError.
+        """
         self._loop = asyncio.get_running_loop()
         self._admit = admit
         self._receive = receive
+        self._refused = refused
         self.family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(self.family, socket.SOCK_DGRAM)
         self._room = bytearray(MAX_DATAGRAM_BYTES)
         try:
             self._socket.setblocking(False)
             _enlarge(self._socket)
+            if refused is not None:
+                self._socket.setsockopt(*_RECVERR[self.family], 1)
             self._socket.bind((host, port))
         except OSError:
             self._socket.close()
@@ -69,6 +81,7 @@ class DatagramSocket:
             except BlockingIOError:
                 return
             except OSError:  # an ICMP refusal of something sent before
+                self._read_refusals()
                 continue
             remote = source[:2]
             # Keep-alives (RFC 5626 §3.5.2, and single blanks that some phones send) are not worth a look.
@@ -76,6 +89,16 @@ class DatagramSocket:
                 self._receive(bytes(memoryview(self._room)[:length]), DatagramFlow(self, remote))
             if self._socket.fileno() < 0:
                 return
+
+    def _read_refusals(self) -> None:
+        if self._refused is None:
+            return
+        for _ in range(_AT_ONCE):
+            try:
+                *_, remote = self._socket.recvmsg(0, 512, socket.MSG_ERRQUEUE)
+            except OSError:
+                return
+            self._refused(DatagramFlow(self, remote[:2]))
 
 
 def _enlarge(bound: socket.socket) -> None:
@@ -131,6 +154,7 @@ class NamedFlow:
     ) -> None:
         """Run `resolve`; `found` is told the address, `failed` that there is no such name."""
         self.remote = remote
+        """The name, and then the address."""
         self._socket = socket
         self._tell_found = found
         self._failed = failed
@@ -174,8 +198,9 @@ class NamedFlow:
             self._failed(self)
             return
         address = found[0][4]
-        self._found = DatagramFlow(self._socket, (str(address[0]), int(address[1])))
-        self._tell_found(self._found.remote[0])
+        self.remote = (str(address[0]), int(address[1]))
+        self._found = DatagramFlow(self._socket, self.remote)
+        self._tell_found(self.remote[0])
         for data in self._waiting:
             self._found.send(data)
         self._waiting.clear()

@@ -57,6 +57,9 @@ class EndpointSettings:
     agent: AgentSettings = field(default_factory=AgentSettings)
     gate: GateLimits = field(default_factory=GateLimits)
     streams: StreamLimits = field(default_factory=StreamLimits)
+    heeds_icmp: bool = False
+    """A request over UDP fails at once where ICMP says that nobody is there (RFC 3261 §18.4): for callers, not for a
+    port that strangers reach."""
 
 
 class SipEndpoint:
@@ -180,11 +183,12 @@ class SipEndpoint:
     def _bind(self) -> None:
         """Bind UDP and TCP to one port; a free one for TCP may be taken for UDP, so that several are tried."""
         host, port = self._settings.host, self._settings.port
+        refused = self._failed if self._settings.heeds_icmp else None
         for left in range(_PORT_TRIES if port == 0 else 1, 0, -1):
             self._streams.listen("TCP", host, port)
             try:
                 bound = self._streams.listening["TCP"][1]
-                self._datagrams = DatagramSocket(host, bound, self._admit, self._receive_datagram)
+                self._datagrams = DatagramSocket(host, bound, self._admit, self._receive_datagram, refused)
                 break
             except OSError as error:
                 self._streams.close()

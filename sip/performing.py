@@ -86,8 +86,8 @@ class Performer:
             self.perform(record, record.call.machine.handle_timer(self._now()))
 
     def flow_failed(self, flow: Flow) -> None:
-        """Fail the requests of ours that wait on a flow that is gone."""
-        for transaction in [one for one in (*self._calls.asked, *self._outside) if one.flow is flow]:
+        """Fail the requests of ours that wait on a flow that is gone: over UDP, all to that address."""
+        for transaction in [one for one in (*self._calls.asked, *self._outside) if _is_same(one.flow, flow)]:
             self._run(self.table.receive_transport_error(transaction))
 
     def ask(self, request: Request, flow: Flow, address: str, answered: Callable[[int], None]) -> None:
@@ -266,6 +266,13 @@ def _tell(record: Record, effect: CallEffect) -> None:
         call.listener.info_answered(effect.status)
     elif isinstance(effect, Ringing) and isinstance(call, OutgoingCall):
         call.listener.ringing(effect.status)
+
+
+def _is_same(flow: object, other: Flow) -> bool:
+    if flow is other:
+        return True
+    is_udp = getattr(flow, "transport", None) == other.transport == "UDP"
+    return is_udp and getattr(flow, "remote", None) == other.remote
 
 
 def _via(address: str, flow: Flow) -> Via:

@@ -167,7 +167,8 @@ class Phone:
             is_up = await transport.wait_started()
             if is_up:
                 self._metrics.active.inc()
-                await place.run(shared, transport)
+                with structlog.contextvars.bound_contextvars(call_id=call_id):
+                    await place.run(shared, transport)
             else:
                 place.release()
         except Exception:  # the boundary of a call: the others go on

@@ -88,7 +88,8 @@ class Realtime:
         self._open.add(transport)
         self.calls.add(call_id, Call(shared, place, key_id))
         try:
-            await place.run(shared)
+            with structlog.contextvars.bound_contextvars(call_id=call_id):
+                await place.run(shared)
         except Exception:  # the boundary of a session: the others go on
             log.exception("session failed", agent=agent)
             await shared.aclose(INTERNAL_ERROR, "The server had an error.")

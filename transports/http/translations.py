@@ -80,7 +80,8 @@ class Translations:
             place.release()
             raise
         log.info("translation opened", request_id=request_id(request), client_request_id=client_request_id(request))
-        await self._hold(place, transport)
+        with structlog.contextvars.bound_contextvars(request_id=request_id(request)):
+            await self._hold(place, transport)
         return transport.response
 
     async def _hold(self, place: TranslationPlace, transport: TranslationSocket) -> None:

@@ -157,7 +157,8 @@ class WebRtcCalls:
     async def _hold(self, call: Call, transport: WebRtcTransport, call_id: str) -> None:
         try:
             await transport.connect()
-            await call.place.run(call.transport)
+            with structlog.contextvars.bound_contextvars(call_id=call_id):
+                await call.place.run(call.transport)
         except ConnectFailed as error:
             log.info("call not connected", call_id=call_id, stage=error.stage)
             call.place.release()

@@ -136,7 +136,7 @@ class Softphone:
     async def call(self, recordings: Sequence[Recording]) -> Outcome:
         """Hold the call. Raises: CallFailed, OSError."""
         host = our_address(self._dialling.uri)
-        settings = EndpointSettings(host=host, port=0)
+        settings = EndpointSettings(host=host, port=0, heeds_icmp=True)
         async with SipEndpoint(settings, (), _Nobody(), tls_client=_tls(self._dialling)) as endpoint:
             self._audio = audio = PhoneAudio(host)
             try:

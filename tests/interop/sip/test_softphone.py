@@ -55,6 +55,13 @@ async def test_a_call_to_sipp_which_sends_the_audio_back(tmp_path, transport) ->
     assert phone.outcome.packets > 5
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_port_where_nobody_listens_is_told_at_once(host) -> None:
+    async with asyncio.timeout(5):  # an INVITE over UDP is given up after 32 s
+        with pytest.raises(CallFailed, match="503 No connection"):
+            await call(f"sip:echo@{host}:{free_port()}")
+
+
 @pytest.mark.parametrize("password", ["secret", "wrong"])
 async def test_a_password(password) -> None:
     desk = Desk()

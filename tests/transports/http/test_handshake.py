@@ -189,6 +189,19 @@ async def test_compression_is_declined(service: Any) -> None:
         await first_event(socket)
 
 
+async def test_what_is_logged_of_a_session_has_its_call_id(service: Any) -> None:
+    bound: list[Any] = []
+
+    async def talk(transport: Any) -> None:
+        bound.append(structlog.contextvars.get_contextvars().get("call_id"))
+        await transport.aclose()
+
+    service.sessions.talk = talk
+    async with service.client.ws_connect("/v1/realtime?model=receptionist") as socket:
+        await socket.receive()
+        assert bound == [socket._response.headers["x-call-id"]]
+
+
 # ---- beta
 
 
