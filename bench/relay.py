@@ -13,13 +13,15 @@ fifty frames of 20 ms a second, all the time. Two tables, each with the same num
 What a framework's row holds, and what it is spared, is in `bench/relay_pipecat.py` and `bench/relay_livekit.py`. They
 run in an environment of their own, which the first run makes from `bench/relay_peers.lock` (0.8 GB).
 
-At the end the service alone, at as many sessions as take half a core, for the latency that it adds.
+What a session costs falls with their number, so then each of them is measured once more with as many sessions as take
+it half a core, which gives what a core carries and, beside nothing at all between the two ends, the latency added.
 """
 
 import argparse
 import asyncio
 import json
 import math
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -41,6 +43,10 @@ from bench.relay_venv import python_of_peers
 from voice.talk.service import ServiceProcess, free_port
 
 MEASURED_CPU, ENDS_CPU = 1, 0
+STEPS_TO_HALF_A_CORE = 2
+MAX_SESSIONS = 150
+"""More than these the two ends do not keep up with on one core."""
+
 _QUIET = {"type": "server_vad", "create_response": False, "interrupt_response": False}
 _HERE = Path(__file__).parent
 _SPEECH = "I would like to book a table for seven people on Friday evening, somewhere near the window if you can."
@@ -48,7 +54,9 @@ _SPEECH = "I would like to book a table for seven people on Friday evening, some
 Started = Callable[[str], AbstractContextManager[tuple[int, str]]]
 """Given the upstream's URL, runs something in front of it: its process and where callers go."""
 
-_BARE, _SERVICE, _DIRECT = "bare websockets relay, uvloop", "service", "nothing between the two ends"
+_BARE, _DIRECT = "bare websockets relay, uvloop", "nothing between the two ends"
+_UPSTREAMS_TURNS, _OWN_TURNS = "service, upstream's turns", "service, own turns"
+_AT_HALF_A_CORE = "; half a core"
 _LIVEKIT, _PIPECAT = "LiveKit Agents", "Pipecat"
 
 
@@ -61,6 +69,10 @@ class Load:
     speech: Path | None = None
 
 
+Measurement = tuple[str, Load, Started | None]
+"""What it is called, what the two ends do, and what stands between them."""
+
+
 def main() -> None:
     """Run it."""
     options = parser(__doc__)
@@ -68,6 +80,7 @@ def main() -> None:
     options.add_argument("--sessions", type=int, default=20, help="how many at once where the upstream finds turns")
     options.add_argument("--own-sessions", type=int, default=8, help="how many at once where turns are found here")
     options.add_argument("--seconds", type=float, default=15, help="how long to watch")
+    options.add_argument("--rounds", type=int, default=1, help="how often at the same number; medians count")
     options.add_argument("--without-peers", action="store_true", help="neither LiveKit Agents nor Pipecat")
     options.add_argument("--bare", nargs=2, metavar=("PORT", "UPSTREAM"), help=argparse.SUPPRESS)
     given = options.parse_args()
@@ -85,58 +98,87 @@ def main() -> None:
         "p99 ms",
         "lost",
     )
-    outcome = Outcome(f"50 frames a second each way, {given.seconds:.0f} s", columns)
+    of = f"median of {given.rounds} rounds" if given.rounds > 1 else "one round"
+    outcome = Outcome(f"50 frames a second each way, {given.seconds:.0f} s, {of}", columns)
     peers = None if given.without_peers else python_of_peers()
     with tempfile.TemporaryDirectory(prefix="voice-bench-") as folder:
         speech = Path(folder, "speech.pcm")
         recording = say(_SPEECH)
         speech.write_bytes(recording.pcm + bytes(len(recording.pcm)))
-        for name, load, started in measurements(given, speech, peers):
-            _add(outcome, name, load, run(name, load, started))
-    cost_ms = outcome.figures[f"{_SERVICE}, upstream's turns"]["cpu_ms_per_session_s"]
-    half = Load(max(1, round(500 / cost_ms)), given.seconds)
-    for name, between in {_DIRECT: None, _BARE: bare, f"{_SERVICE}, upstream's turns": service_upstreams_turns}.items():
-        label = f"{name}; half a core"
-        _add(outcome, label, half, run(label, half, between))
+        wanted = list(measurements(given, speech, peers))
+        _measure_all(outcome, wanted, given.rounds)
+    for name, load, started in wanted:
+        if load.speech is None:
+            cost_ms = outcome.figures[name]["cpu_ms_per_session_s"]
+            _add(outcome, f"{name}{_AT_HALF_A_CORE}", at_half_a_core(name, cost_ms, started, given.seconds))
+    ours = outcome.figures[f"{_UPSTREAMS_TURNS}{_AT_HALF_A_CORE}"]
+    progress(f"{_DIRECT} …")
+    _add(outcome, _DIRECT, run(Load(ours["sessions"], given.seconds), None))
     outcome.notes += notes(outcome.figures)
     emit(outcome, given.json)
 
 
-def measurements(given: argparse.Namespace, speech: Path, peers: str | None) -> Iterator[tuple[str, Load, Started]]:
+def _measure_all(outcome: Outcome, wanted: list[Measurement], rounds: int) -> None:
+    """Measure each in turn, round after round, so that what else the machine does falls on all of them."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for number in range(1, rounds + 1):
+        for name, load, started in wanted:
+            progress(f"round {number}: {name}, {load.sessions} sessions …")
+            found.setdefault(name, []).append(run(load, started))
+    for name, _, _ in wanted:
+        _add(outcome, name, {key: statistics.median(each[key] for each in found[name]) for key in found[name][0]})
+
+
+def measurements(given: argparse.Namespace, speech: Path, peers: str | None) -> Iterator[Measurement]:
     """Yield what is measured, in order."""
     load = Load(given.sessions, given.seconds)
     yield _BARE, load, bare
-    yield f"{_SERVICE}, upstream's turns", load, service_upstreams_turns
+    yield _UPSTREAMS_TURNS, load, service_upstreams_turns
     if peers:
         yield f"{_LIVEKIT}, upstream's turns", load, partial(peer, peers, "relay_livekit")
         yield f"{_PIPECAT}, upstream's turns", load, partial(peer, peers, "relay_pipecat")
     load = Load(given.own_sessions, given.seconds)
-    yield f"{_SERVICE}, own turns", load, service_own_turns
-    yield f"{_SERVICE}, own turns; callers speak", Load(load.sessions, load.seconds, speech), service_own_turns
+    yield _OWN_TURNS, load, service_own_turns
+    yield f"{_OWN_TURNS}; callers speak", Load(load.sessions, load.seconds, speech), service_own_turns
     if peers:
         yield f"{_LIVEKIT}, Silero", load, partial(peer, peers, "relay_livekit", silero=True)
         yield f"{_PIPECAT}, Silero", load, partial(peer, peers, "relay_pipecat", silero=True)
 
 
+def at_half_a_core(name: str, cost_ms: float, started: Started | None, seconds: float) -> dict[str, Any]:
+    """Measure with as many sessions as take half a core; more of them cost less each, so it takes some steps."""
+    found: dict[str, Any] = {}
+    for _ in range(STEPS_TO_HALF_A_CORE):
+        load = Load(min(MAX_SESSIONS, max(1, round(500 / cost_ms))), seconds)
+        progress(f"{name}, {load.sessions} sessions …")
+        found = run(load, started)
+        cost_ms = found["cpu_ms_per_session_s"]
+    return found
+
+
 def notes(figures: dict[str, Any]) -> list[str]:
     """Say how often a framework's cost the service's is, how much latency it adds, and how to read the rest."""
     found = ["latency is one way, and holds the two ends' own; sessions a core = 1000 / CPU at this number of sessions"]
-    for own, silero in ((f"{_SERVICE}, upstream's turns", False), (f"{_SERVICE}, own turns", True)):
-        for peer_name in (_LIVEKIT, _PIPECAT):
-            theirs = figures.get(f"{peer_name}, Silero" if silero else f"{peer_name}, upstream's turns")
-            if theirs is not None:
-                ratio = theirs["cpu_ms_per_session_s"] / figures[own]["cpu_ms_per_session_s"]
-                figures[f"{own} / {peer_name}"] = ratio
-                found.append(f"{own}: {ratio:.1f} times the sessions of {peer_name}{' + Silero' if silero else ''}")
-    ours, direct = (figures[f"{name}; half a core"] for name in (f"{_SERVICE}, upstream's turns", _DIRECT))
+    for own, theirs in ((_UPSTREAMS_TURNS, "upstream's turns"), (_OWN_TURNS, "Silero")):
+        for name in (_LIVEKIT, _PIPECAT):
+            if f"{name}, {theirs}" in figures:
+                same, half = (
+                    figures[f"{name}, {theirs}{at}"]["cpu_ms_per_session_s"] / figures[own + at]["cpu_ms_per_session_s"]
+                    for at in ("", _AT_HALF_A_CORE)
+                )
+                figures[f"{own} / {name}"] = {"same_sessions": same, "half_a_core": half}
+                found.append(
+                    f"{own}: {half:.1f} times the sessions of {name}, {theirs}, each at half a core; "
+                    f"{same:.1f} times at the same number"
+                )
+    ours, direct = figures[f"{_UPSTREAMS_TURNS}{_AT_HALF_A_CORE}"], figures[_DIRECT]
     added = [ours[key] - direct[key] for key in ("up_p50_ms", "up_p99_ms", "down_p50_ms", "down_p99_ms")]
     found.append("added at half a core, p50 and p99: up {:.2f} and {:.2f} ms, down {:.2f} and {:.2f} ms".format(*added))
     return found
 
 
-def run(name: str, load: Load, started: Started | None) -> dict[str, Any]:
+def run(load: Load, started: Started | None) -> dict[str, Any]:
     """Measure one of them."""
-    progress(f"{name}, {load.sessions} sessions …")
     port = free_port()
     if started is None:
         return measure(None, "direct", port, load)
@@ -144,12 +186,12 @@ def run(name: str, load: Load, started: Started | None) -> dict[str, Any]:
         return measure(pid, url, port, load)
 
 
-def _add(outcome: Outcome, name: str, load: Load, found: dict[str, Any]) -> None:
+def _add(outcome: Outcome, name: str, found: dict[str, Any]) -> None:
     cpu_ms = found["cpu_ms_per_session_s"]
     outcome.figures[name] = found
     cost = (round(cpu_ms, 3), round(1000 / cpu_ms)) if cpu_ms else (None, None)
     latencies = (_ms(found[key]) for key in ("up_p50_ms", "up_p99_ms", "down_p50_ms", "down_p99_ms"))
-    outcome.rows.append((name, load.sessions, *cost, *latencies, found["lost"]))
+    outcome.rows.append((name, found["sessions"], *cost, *latencies, found["lost"]))
 
 
 def _ms(value: float) -> str | None:
