@@ -30,6 +30,8 @@ FRAME_CHARS = 1280
 _STAMP = struct.Struct(">d")
 _STAMP_CHARS = 172
 """Of base64: 64 samples, and one more byte."""
+_BETWEEN_CALLS_S = FRAME_S * 2.618
+"""Two frames and the golden section of one: however many call, their frames fall evenly into the 20 ms."""
 _DELTA = "response.output_audio.delta"
 _APPEND = "input_audio_buffer.append"
 _PLACE = '"response_id":"resp_x","item_id":"item_x","output_index":0,"content_index":0'
@@ -160,7 +162,7 @@ async def run(url: str, upstream_port: int, sessions: int, detection: Any, speec
         calls = []
         for number in range(sessions):
             calls.append(asyncio.create_task(ends.call(url, number / sessions, detection)))
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(_BETWEEN_CALLS_S)
         await asyncio.sleep(3)
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)

@@ -8,6 +8,7 @@ Effects are performed in order and without an await; what they start runs as nam
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
@@ -69,6 +70,8 @@ class Runner:
         self._alarm = Alarm(self._receive_timer)
         self._running: NamedTasks | None = None
         self._fault: Exception | None = None
+        self._now_s: Callable[[], float] = time.monotonic
+        """The loop's clock, once there is a loop: asking for the loop is a system call, each time."""
         self._perform_by_type = self._performers()
 
     async def run(self) -> None:
@@ -77,10 +80,11 @@ class Runner:
         Raises: EngineError when the engine cannot open; ExceptionGroup for a fault of ours. The transport is open then.
         """
         try:
+            self._now_s = asyncio.get_running_loop().time
             await self._engine.open(self._session.engine_settings)
             async with asyncio.TaskGroup() as group:
                 self._running = NamedTasks(group)
-                self._step(self._session.start, asyncio.get_running_loop().time())
+                self._step(self._session.start, self._now_s())
                 self._tasks.spawn("client events", self._read_events())
                 self._tasks.spawn("frames", self._read_frames())
                 if self._live is not None:
@@ -159,7 +163,7 @@ class Runner:
 
     def _receive_timer(self) -> None:
         try:
-            self._step(self._session.handle_timer, asyncio.get_running_loop().time())
+            self._step(self._session.handle_timer, self._now_s())
             self._alarm.set(self._session.next_deadline())
         except Exception as error:  # noqa: BLE001 - raised again by `run`
             self._fail(error)
@@ -203,18 +207,20 @@ class Runner:
 
     def _step(self, receive: Callable[[*Input], list[do.Effect]], *given: *Input) -> None:
         """Give the session an input at the time that it is, and perform what it decides."""
-        self._session.advance(asyncio.get_running_loop().time())
+        self._session.advance(self._now_s())
         self._perform(receive(*given))
 
     def _perform(self, effects: list[do.Effect]) -> None:
         """Perform effects behind all that are waiting: what a flush reports comes after the events it goes with."""
         if not effects or self._over.is_set():
             return  # most verdicts on voice change nothing
-        self._pending.extend(effects)
         if self._is_performing:
+            self._pending.extend(effects)
             return
         self._is_performing = True
         try:
+            for effect in effects:
+                self._perform_by_type[type(effect)](effect)
             while self._pending:
                 effect = self._pending.popleft()
                 self._perform_by_type[type(effect)](effect)

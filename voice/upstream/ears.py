@@ -41,11 +41,14 @@ class Ears:
 
     def hear(self, frame: AudioFrame, append: Callable[[bytes], None] | None) -> None:
         """Take the next of what the caller says; `append` sends it, None while there is no line."""
-        self._recent.append(frame)
-        self._recent_samples += frame.samples
-        kept = _KEPT_SPEECH_SAMPLES if self._turn is not None else _KEPT_SAMPLES
-        while self._recent_samples - self._recent[0].samples >= kept:
-            self._recent_samples -= self._recent.popleft().samples
+        recent = self._recent
+        recent.append(frame)
+        kept_samples = self._recent_samples + frame.samples
+        limit = _KEPT_SPEECH_SAMPLES if self._turn is not None else _KEPT_SAMPLES
+        while (without := kept_samples - recent[0].samples) >= limit:
+            recent.popleft()
+            kept_samples = without
+        self._recent_samples = kept_samples
         if append is not None:
             self._append(frame, append)
 
