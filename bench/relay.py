@@ -1,7 +1,7 @@
 """What it costs to stand between callers and an upstream: this service, a bare relay, LiveKit Agents and Pipecat.
 
 Same callers, same upstream, one core for what is measured and the other for both ends. Every caller speaks and hears
-fifty frames of 20 ms a second, all the time. Two tables, each with the same number of sessions throughout:
+fifty frames of 20 ms a second, all the time. Two groups, each with the same number of sessions throughout:
 
 - *the upstream finds turns*: the service's `upstream` engine with `turns: upstream` (relaying, and the whole
   conversation kept), a bare `websockets` relay, which parses nothing, and the two frameworks at the same upstream.

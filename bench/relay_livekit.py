@@ -7,7 +7,7 @@ WebSocket: no LiveKit server, no room, no WebRTC, no job process each, all of wh
 a bare `websockets` one, the wire a string template over pybase64, the loop uvloop. LiveKit sends audio up in 100 ms.
 
 `--silero` takes the upstream's turn detection away and gives the turns to the Silero that LiveKit bundles
-(`inference.VAD`, the cheaper one of its two).
+(`inference.VAD`, what a session has by default).
 """
 
 import asyncio

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Resolves the dependencies of pyproject.toml into the two lock files: hashes, and no address of any index.
+# Resolves the dependencies of pyproject.toml into the lock files: hashes, and no address of any index.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,3 +27,5 @@ options=(--quiet --generate-hashes --strip-extras --allow-unsafe --no-header --n
     --output-file requirements-dev.lock pyproject.toml "$inputs/build.in" "$inputs/dev.in"
 .venv-lock/bin/pip-compile "${options[@]}" --extra embedded --constraint requirements-dev.lock \
     --output-file requirements.lock pyproject.toml "$inputs/build.in"
+# The peers of one bench have nothing to do with either.
+.venv-lock/bin/pip-compile "${options[@]}" --output-file bench/relay_peers.lock bench/relay_peers.in
