@@ -34,12 +34,12 @@ from voice.agent import Agent
 from voice.audio.vad import SileroModel, VoiceActivityDetector, WebrtcGate
 from voice.config import API_MODELS, TURN_COMPLETION_MODEL, VOICE_ACTIVITY_MODEL, AgentConfig, Config
 from voice.config_engines import CascadeConfig, ScriptedConfig
-from voice.config_file import ConfigProblems, Loaded
+from voice.config_file import Loaded
 from voice.embedded import EmbeddedModels
 from voice.engine_sources import EngineSource, EngineSources
 from voice.engines.prompt import prefix as prompt_prefix
 from voice.engines.script import Script
-from voice.errors import ConfigError, ModelError
+from voice.errors import ConfigError, ConfigProblems, ModelError
 from voice.logs import configure_logs
 from voice.manager import SessionManager
 from voice.metrics import Metrics
@@ -121,6 +121,7 @@ class _Builder:
         self._threads = ThreadPool(self._config.tools.threads)
         self._scripts = self._read_scripts()
         self._prices = self._read_prices()
+        self._agents = [self._read_agent(name, agent) for name, agent in self._config.agents.items()]
         self._tools = {name: self._load_tools(name, agent) for name, agent in self._config.agents.items()}
         if self._problems:
             raise ConfigProblems(self._problems)
@@ -189,13 +190,21 @@ class _Builder:
 
     def _runtimes(self, engines: Mapping[str, EngineSource]) -> dict[str, AgentRuntime]:
         none = Dispatcher(())
-        agents = [(agent_of(name, agent), self._tools[name]) for name, agent in self._config.agents.items()]
+        agents = [(agent, self._tools[agent.name]) for agent in self._agents]
         aliases = [(Agent(name, engine, bare=True), none) for name, engine in self._config.aliases.items()]
         return {
             agent.name: AgentRuntime(agent, source.make, tools, source.problem, source.make_translator)
             for agent, tools in (*agents, *aliases)
             for source in (engines[agent.engine],)
         }
+
+    def _read_agent(self, name: str, agent: AgentConfig) -> Agent:
+        try:
+            return agent_of(name, agent)
+        except (OSError, UnicodeDecodeError) as error:
+            place = ("agents", name, "instructions_files")
+            self._problems.append(self._loaded.places.error(place, f"instructions_files: cannot be read: {error}"))
+            return Agent(name, agent.engine)
 
     def _load_tools(self, name: str, agent: AgentConfig) -> Dispatcher:
         limits = DispatchLimits(
@@ -216,10 +225,11 @@ class _Builder:
         scripts = {}
         for name, engine in self._config.engines.items():
             if isinstance(engine, ScriptedConfig):
+                path = engine.script
                 try:
-                    scripts[name] = Script.from_yaml(engine.script) if engine.script else Script()
+                    scripts[name] = Script.from_yaml(path, _shown(path)) if path else Script()
                 except ConfigError as error:
-                    self._problems.append(error)  # its place is a line of the script
+                    self._problems.extend(error.problems)  # their places are lines of the script
         return scripts
 
     def _read_prices(self) -> PriceList:
@@ -283,6 +293,11 @@ class _Builder:
         server = self._config.server
         outbox = OutboxLimits(limit_bytes=server.outbox_bytes)
         return WebSocketLimits(max_message_bytes=server.max_event_bytes, outbox=outbox)
+
+
+def _shown(path: Path) -> str:
+    """Return a file's name as one would type it here."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def agent_of(name: str, config: AgentConfig) -> Agent:

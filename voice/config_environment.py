@@ -24,17 +24,20 @@ class Override:
     value: Any
 
 
-def read_overrides(environ: Mapping[str, str], tree: Mapping[str, Any]) -> list[Override]:
-    """Return what the environment sets, deepest last. `tree` is the file's content, for the spelling of names.
+def read_overrides(environ: Mapping[str, str], tree: Mapping[str, Any]) -> tuple[list[Override], list[ConfigError]]:
+    """Return what the environment sets, deepest last, and what of it cannot be read.
 
-    Raises: ConfigError.
+    `tree` is the file's content, for the spelling of names.
     """
-    overrides = []
+    overrides, problems = [], []
     for variable in sorted(environ):
         if variable.upper().startswith(PREFIX):
             path = _spelled(variable[len(PREFIX) :].split(SEPARATOR), tree)
-            overrides.append(Override(variable, path, _value(variable, environ[variable])))
-    return sorted(overrides, key=lambda override: len(override.path))
+            try:
+                overrides.append(Override(variable, path, _value(variable, environ[variable])))
+            except ConfigError as error:
+                problems.append(error)
+    return sorted(overrides, key=lambda override: len(override.path)), problems
 
 
 def merge(tree: dict[str, Any], overrides: list[Override]) -> dict[str, Any]:

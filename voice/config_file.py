@@ -1,7 +1,7 @@
 """Loads the configuration: the file, the environment over it, and the checks that no single field can make."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ from voice.config import ENGINE_TYPES, Config
 from voice.config_engines import ReplaceableConfig, UpstreamConfig
 from voice.config_environment import merge, read_overrides
 from voice.config_problems import Places, explain, suggest
-from voice.config_sip import check_sip
+from voice.config_salvage import Salvaged, salvage
+from voice.config_sip import check_callers, check_sip
 from voice.config_types import Surroundings
 from voice.config_yaml import Loc, YamlFile
-from voice.errors import ConfigError
+from voice.errors import ConfigError, ConfigProblems
 
 DEFAULT_NAME = "config.yaml"
 
@@ -33,24 +34,23 @@ class Loaded:
     """None: there is no file, the defaults hold."""
 
 
-class ConfigProblems(ConfigError):
-    """The configuration is wrong in one or more places."""
-
-    def __init__(self, problems: list[ConfigError]) -> None:
-        """The text holds every problem, a line each; the fields are those of the first."""
-        problems = sorted(problems, key=lambda problem: (problem.path or "", problem.line or 0, problem.column or 0))
-        first = problems[0]
-        super().__init__(first.message, path=first.path, line=first.line, column=first.column)
-        self.problems = tuple(problems)
-
-    def __str__(self) -> str:
-        return "\n".join(str(problem) for problem in self.problems)
-
-
 def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Loaded:
     """Read a configuration. Without `path` it is `config.yaml` of the current folder, or the defaults without one.
 
     `environ` stands in for the process's environment in tests. Raises: ConfigProblems, ConfigError.
+    """
+    loaded, problems = examine(path, environ)
+    if problems or loaded is None:
+        raise ConfigProblems(problems)
+    return loaded
+
+
+def examine(
+    path: Path | None = None, environ: Mapping[str, str] | None = None
+) -> tuple[Loaded | None, list[ConfigError]]:
+    """Read a configuration as `load` does, and return what of it is right, and everything that is wrong.
+
+    Raises: ConfigError for a file that cannot be read at all.
     """
     environ = os.environ if environ is None else environ
     if path is None and Path(DEFAULT_NAME).is_file():
@@ -60,19 +60,29 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
     tree: dict[str, Any] = file.plain() if file else {}
     # An empty section (`server:` with nothing below) means its defaults.
     tree = _with_engines({key: value for key, value in tree.items() if value is not None})
-    overrides = read_overrides(environ, _spelling(tree))
+    overrides, problems = read_overrides(environ, _spelling(tree))
+    problems += file.problems if file else ()
     places = Places(file, overrides)
+    tree, surroundings = merge(tree, overrides), Surroundings(folder, environ)
+    right: Salvaged | None
     try:
-        config = Config.model_validate(merge(tree, overrides), context=Surroundings(folder, environ))
+        right = Salvaged(Config.model_validate(tree, context=surroundings), frozenset())
     except ValidationError as error:
-        raise ConfigProblems(list(explain(error, places))) from None
-    if "aliases" not in config.model_fields_set:
-        # An agent may take the name that official clients come with, without all aliases being written down.
-        aliases = {name: engine for name, engine in config.aliases.items() if name not in config.agents}
-        config = config.model_copy(update={"aliases": aliases})
-    if problems := [places.error(loc, message) for loc, message in _check(config)]:
-        raise ConfigProblems(problems)
-    return Loaded(config, folder, places, path)
+        problems += explain(error, places, Config)
+        right = salvage(tree, surroundings)
+    if right is None:
+        return None, problems
+    config = _with_free_aliases(right.config)
+    problems += [places.error(loc, message) for loc, message in _check(config, right.damaged)]
+    return Loaded(config, folder, places, path), problems
+
+
+def _with_free_aliases(config: Config) -> Config:
+    """Let an agent take the name that official clients come with, without all aliases being written down."""
+    if "aliases" in config.model_fields_set:
+        return config
+    aliases = {name: engine for name, engine in config.aliases.items() if name not in config.agents}
+    return config.model_copy(update={"aliases": aliases})
 
 
 def _with_engines(tree: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +102,19 @@ def _spelling(tree: dict[str, Any]) -> dict[str, Any]:
     return {**{name: {} for name in Config.model_fields}, **tree}
 
 
-def _check(config: Config) -> Iterator[tuple[Loc, str]]:
+def _check(config: Config, damaged: Container[str]) -> Iterator[tuple[Loc, str]]:
+    """Yield what no single field can see: references to nothing, and values that do not fit together.
+
+    Of a damaged section the second is not judged.
+    """
+    yield from _check_references(config)
+    if "server" not in damaged:
+        yield from _check_server(config)
+    if "sip" not in damaged:
+        yield from check_sip(config.sip)
+
+
+def _check_references(config: Config) -> Iterator[tuple[Loc, str]]:
     for name, agent in config.agents.items():
         if agent.engine not in config.engines:
             yield (
@@ -105,10 +127,6 @@ def _check(config: Config) -> Iterator[tuple[Loc, str]]:
         if name in config.agents:
             yield ("aliases", name), f"'{name}' is an agent already"
     yield from _check_fallbacks(config)
-    ids = [key.id for key in config.server.keys]
-    for index, key_id in enumerate(ids):
-        if key_id in ids[:index]:
-            yield ("server", "keys", index), f"there is a key with the id '{key_id}' already"
     default = config.default_agent
     if default is not None and default not in config.agents and default not in config.aliases:
         yield ("default_agent",), f"there is no agent '{default}'" + suggest(default, [*config.agents, *config.aliases])
@@ -116,7 +134,14 @@ def _check(config: Config) -> Iterator[tuple[Loc, str]]:
         if target not in config.agents and target not in config.aliases:
             hint = suggest(target, [*config.agents, *config.aliases])
             yield ("api", "models", name), f"there is no agent or alias '{target}'" + hint
-    yield from check_sip(config.sip, {**config.agents, **config.aliases})
+    yield from check_callers(config.sip, {**config.agents, **config.aliases})
+
+
+def _check_server(config: Config) -> Iterator[tuple[Loc, str]]:
+    ids = [key.id for key in config.server.keys]
+    for index, key_id in enumerate(ids):
+        if key_id in ids[:index]:
+            yield ("server", "keys", index), f"there is a key with the id '{key_id}' already"
     if message := refuse_open_door(config.server.host, config):
         yield ("server", "host"), message
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from voice.config import Config
 from voice.config_environment import Override
 from voice.config_types import HIDDEN
 from voice.config_yaml import Loc, YamlFile
@@ -49,7 +48,7 @@ class Places:
             if _leads_to(override.path, loc) or (override.path[: len(loc)] == tuple(loc) and not self._in_file(loc)):
                 return ConfigError(message, path=override.variable)
         if self._file is None:
-            return ConfigError(message)
+            return ConfigError(message, path=".".join(str(part) for part in loc) or None)
         place = self._file.key_place(loc) if at_key else self._file.value_place(loc)
         line, column = place or (1, 1)
         return ConfigError(message, path=self._file.name, line=line, column=column)
@@ -58,14 +57,14 @@ class Places:
         return self._file is not None and self._file.has(loc)
 
 
-def explain(error: ValidationError, places: Places) -> Iterator[ConfigError]:
-    """Yield one error for each thing that is wrong, in the order of the tree."""
+def explain(error: ValidationError, places: Places, root: type[BaseModel]) -> Iterator[ConfigError]:
+    """Yield one error for each thing that is wrong, in the order of the tree, whose model is `root`."""
     for detail in error.errors(include_url=False):
         loc = detail["loc"]
         key = str(loc[-1]) if loc else "configuration"
         kind = detail["type"]
         if kind == "extra_forbidden":
-            yield places.error(loc, f"unknown key '{key}'" + suggest(key, keys_at(loc[:-1])), at_key=True)
+            yield places.error(loc, f"unknown key '{key}'" + suggest(key, _keys_at(root, loc[:-1])), at_key=True)
         elif kind == "missing":
             yield places.error(loc, f"'{key}' is missing", at_key=True)
         elif kind == "invalid_key" or key == "[key]":
@@ -88,9 +87,9 @@ def _near(word: str, words: list[str]) -> str:
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
-def keys_at(loc: Loc) -> list[str]:
+def _keys_at(root: type[BaseModel], loc: Loc) -> list[str]:
     """Return the keys that the section at that path knows."""
-    node: Any = Config
+    node: Any = root
     for part in loc:
         node = _step(node, part)
     if options := _union(node):
@@ -110,7 +109,7 @@ def _step(annotation: Any, part: str | int) -> Any:
     if options := _union(annotation):
         for option in options:
             tag = option.model_fields.get("type") if _is_section(option) else None
-            if tag is not None and part in get_args(tag.annotation):
+            if (tag is not None and part in get_args(tag.annotation)) or part == getattr(option, "__name__", None):
                 return option
         sections = [option for option in options if _is_section(option)]
         return _step(sections[0], part) if sections else None
@@ -162,6 +161,9 @@ def _in_words(detail: ErrorDetails) -> str:
         return f"must be {words} {context[bound]:g}, not {given}"
     if kind == "string_too_short":
         return "cannot be empty"
+    if kind == "string_pattern_mismatch":
+        # The fields with a pattern are addresses of servers, and words that must not be blank.
+        return f"{given} is not the URL of a server" if "://" in context["pattern"] else "cannot be empty"
     expected = _EXPECTED.get(kind.split("_")[0])
     return f"{expected}, not {given}" if expected else detail["msg"]
 

@@ -185,7 +185,26 @@ def _by_header(routes: Mapping[str, Mapping[str, str]], headers: Iterable[tuple[
     return next((agent for agent in found if agent is not None), None)
 
 
-def check_sip(sip: SipConfig, agents: Container[str]) -> Iterator[tuple[tuple[str, ...], str]]:
+def check_callers(sip: SipConfig, agents: Container[str]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the place and the sentence of each agent that is to answer and is not there."""
+    if sip.agent is not None and sip.agent not in agents:
+        yield ("sip", "agent"), f"there is no agent '{sip.agent}'"
+    for name, trunk in sip.trunks.items():
+        for place, agent in _answering(trunk):
+            if agent not in agents:
+                yield ("sip", "trunks", name, *place), f"there is no agent '{agent}'"
+
+
+def _answering(trunk: TrunkConfig) -> Iterator[tuple[tuple[str, ...], str]]:
+    if trunk.agent is not None:
+        yield ("agent",), trunk.agent
+    for key, routes in (("routes", trunk.routes), ("callers", trunk.callers)):
+        yield from (((key, number), agent) for number, agent in routes.items())
+    for header, values in trunk.headers.items():
+        yield from ((("headers", header, value), agent) for value, agent in values.items())
+
+
+def check_sip(sip: SipConfig) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield the place and the sentence of everything that no single field can see."""
     if sip.enabled and not sip.is_loopback and not sip.trunks:
         message = f"{sip.host} is open to others: name whose calls are taken under sip.trunks, or use 127.0.0.1"
@@ -196,20 +215,16 @@ def check_sip(sip: SipConfig, agents: Container[str]) -> Iterator[tuple[tuple[st
         yield ("sip", "tls_callers"), "calls over TLS need a certificate of ours, too: set sip.tls"
     if sip.tls is not None and sip.port == sip.tls_port != 0:
         yield ("sip", "tls_port"), f"TCP has port {sip.port} already"
-    if sip.agent is not None and sip.agent not in agents:
-        yield ("sip", "agent"), f"there is no agent '{sip.agent}'"
     if not sip.digest:
         yield ("sip", "digest"), "digest cannot be empty"
     if not sip.keys.send:
         yield ("sip", "keys", "send"), "send cannot be empty"
     for name, trunk in sip.trunks.items():
-        for place, message in _check_trunk(name, trunk, agents, has_tls=sip.tls is not None):
+        for place, message in _check_trunk(name, trunk, has_tls=sip.tls is not None):
             yield ("sip", "trunks", name, *place), message
 
 
-def _check_trunk(
-    name: str, trunk: TrunkConfig, agents: Container[str], *, has_tls: bool
-) -> Iterator[tuple[tuple[str, ...], str]]:
+def _check_trunk(name: str, trunk: TrunkConfig, *, has_tls: bool) -> Iterator[tuple[tuple[str, ...], str]]:
     if not trunk.addresses and not trunk.credentials:
         yield (), f"anybody could call by '{name}': give it addresses, credentials, or both"
     for key in ("codecs", "transports"):
@@ -217,11 +232,3 @@ def _check_trunk(
             yield (key,), f"{key} cannot be empty"
     if trunk.transports == ("tls",) and not has_tls:
         yield ("transports",), "calls over TLS need a certificate: set sip.tls"
-    if trunk.agent is not None and trunk.agent not in agents:
-        yield ("agent",), f"there is no agent '{trunk.agent}'"
-    named = [(("routes", number), agent) for number, agent in trunk.routes.items()]
-    named += [(("callers", number), agent) for number, agent in trunk.callers.items()]
-    headers = [(("headers", name, value), agent) for name, one in trunk.headers.items() for value, agent in one.items()]
-    for place, agent in (*named, *headers):
-        if agent not in agents:
-            yield place, f"there is no agent '{agent}'"

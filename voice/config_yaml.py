@@ -6,7 +6,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from voice.errors import ConfigError
@@ -16,17 +16,35 @@ Loc = Sequence[str | int]
 Place = tuple[int, int]
 """Line and column, counted from 1."""
 
+_NEEDS = "a configuration is made of sections, as in `server:`"
+
+
+class _NotingConstructor(RoundTripConstructor):
+    """Notes the keys that stand twice instead of giving up at the first; the first value holds."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.twice: list[tuple[str, Place]] = []
+
+    def check_mapping_key(self, node: Any, key_node: Any, mapping: Any, key: Any, value: Any) -> bool:
+        if key not in mapping:
+            return True
+        self.twice.append((str(key), (key_node.start_mark.line + 1, key_node.start_mark.column + 1)))
+        return False
+
 
 class YamlFile:
     """A parsed file: its plain content, and the place of each key and value."""
 
-    def __init__(self, root: CommentedMap | None, name: str) -> None:
+    def __init__(self, root: CommentedMap | None, name: str, problems: Sequence[ConfigError] = ()) -> None:
         """`root` is None for an empty file; `name` is what errors call it."""
         self.name = name
         self._root = root if root is not None else CommentedMap()
+        self.problems = tuple(problems)
+        """What is wrong with the text itself and did not keep it from being read: keys that stand twice."""
 
     @classmethod
-    def read(cls, path: Path, name: str | None = None) -> "YamlFile":
+    def read(cls, path: Path, name: str | None = None, *, needs: str = _NEEDS) -> "YamlFile":
         """Parse a file. Raises: ConfigError."""
         name = name or str(path)
         try:
@@ -35,22 +53,29 @@ class YamlFile:
             raise ConfigError(f"there is no file {name}") from None
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot be read: {error}", path=name) from error
-        return cls.parse(text, name)
+        return cls.parse(text, name, needs=needs)
 
     @classmethod
-    def parse(cls, text: str, name: str) -> "YamlFile":
-        """Parse a text. Raises: ConfigError."""
+    def parse(cls, text: str, name: str, *, needs: str = _NEEDS) -> "YamlFile":
+        """Parse a text. `needs` is said where it has no keys. Raises: ConfigError."""
+        yaml = YAML(typ="rt")
+        yaml.Constructor = _NotingConstructor
         try:
-            root = YAML(typ="rt").load(text)
-        except DuplicateKeyError as error:
-            raise _at_mark(error, name, f"{_duplicate(error)} stands here a second time") from error
+            root = yaml.load(text)
         except MarkedYAMLError as error:
             raise _at_mark(error, name, f"not valid YAML: {error.problem or error.context}") from error
         except YAMLError as error:
             raise ConfigError(f"not valid YAML: {error}", path=name) from error
         if root is not None and not isinstance(root, CommentedMap):
-            raise ConfigError("a configuration is made of sections, as in `server:`", path=name, line=1, column=1)
-        return cls(root, name)
+            raise ConfigError(needs, path=name, line=1, column=1)
+        return cls(
+            root,
+            name,
+            [
+                ConfigError(f"'{key}' stands here a second time", path=name, line=line, column=column)
+                for key, (line, column) in yaml.constructor.twice
+            ],
+        )
 
     def plain(self) -> dict[str, Any]:
         """Return the content as dicts, lists and scalars."""
@@ -114,9 +139,3 @@ def _at_mark(error: MarkedYAMLError, name: str, message: str) -> ConfigError:
     if mark is None:
         return ConfigError(message, path=name)
     return ConfigError(message, path=name, line=mark.line + 1, column=mark.column + 1)
-
-
-def _duplicate(error: DuplicateKeyError) -> str:
-    # The problem reads: found duplicate key "port" with value "2" (original value: "1")
-    parts = str(error.problem).split('"')
-    return f"'{parts[1]}'" if len(parts) > 1 else "a key"

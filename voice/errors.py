@@ -2,7 +2,8 @@
 
 VoiceError
 ├── ContractError            a client broke the contract (becomes an `error` event, never a closed socket)
-├── ConfigError              config.yaml, an environment variable or an agent is wrong (place, hint)
+├── ConfigError              config.yaml, an environment variable, a script or an agent is wrong (place, hint)
+│   └── ConfigProblems       in more than one place
 ├── EngineError              an engine could not do its work; the session goes on
 │   ├── EngineUnavailable    it cannot be reached or its model is missing; try again or another
 │   │   └── EngineRefused    it refuses this service: a key, a model, a quota; the same again would fail the same way
@@ -15,6 +16,8 @@ VoiceError
 └── CapacityError            the service has no place for another session
     └── KeyLimitReached      one key holds all the sessions that it may
 """
+
+from collections.abc import Iterable
 
 
 class VoiceError(Exception):
@@ -55,6 +58,31 @@ class ConfigError(VoiceError):
         self.path = path
         self.line = line
         self.column = column
+
+    @property
+    def problems(self) -> tuple["ConfigError", ...]:
+        """Each thing that is wrong, by itself."""
+        return (self,)
+
+
+class ConfigProblems(ConfigError):
+    """The configuration is wrong in one or more places."""
+
+    def __init__(self, problems: Iterable[ConfigError]) -> None:
+        """The text holds every problem, a line each; the fields are those of the first."""
+        self._problems = tuple(
+            sorted(problems, key=lambda problem: (problem.path or "", problem.line or 0, problem.column or 0))
+        )
+        first = self._problems[0]
+        super().__init__(first.message, path=first.path, line=first.line, column=first.column)
+
+    @property
+    def problems(self) -> tuple[ConfigError, ...]:
+        """Each thing that is wrong, by its place."""
+        return self._problems
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self._problems)
 
 
 class EngineError(VoiceError):

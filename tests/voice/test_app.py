@@ -8,9 +8,9 @@ import pytest
 from voice.app import agent_of, check, compose, host_settings
 from voice.config import AgentConfig, Config, ModelsConfig, SilenceTurns
 from voice.config_engines import CascadeConfig, ReplaceableConfig
-from voice.config_file import ConfigProblems, Loaded, load, override
+from voice.config_file import Loaded, load, override
 from voice.engines.cascade import CascadeOptions
-from voice.errors import EngineUnavailable
+from voice.errors import ConfigProblems, EngineUnavailable
 
 
 @pytest.fixture(autouse=True)

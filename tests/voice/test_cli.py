@@ -84,6 +84,24 @@ def test_config_check_imports_the_tools(folder: Path, capsys: pytest.CaptureFixt
     assert "Traceback" not in said
 
 
+def test_config_check_finds_mistakes_of_every_kind_at_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "dialogue.yaml").write_text("turns:\n  - reply: [hello, {wait: 5}]\nspeed: slow\n")
+    (folder / "config.yaml").write_text(
+        "server:\n  prot: 80\n"
+        "engines:\n  rehearsal: {type: scripted, script: dialogue.yaml}\n"
+        "agents:\n  a:\n    engine: nobody\n    tools: ['json:dumpz']\n"
+    )
+    assert main(["config", "check"]) == 2
+    places = [line.partition(": ")[0] for line in capsys.readouterr().err.splitlines()]
+    assert places == [
+        "config.yaml:2:3",
+        "config.yaml:7:13",
+        "config.yaml:8:13",
+        "dialogue.yaml:2:20",
+        "dialogue.yaml:3:8",
+    ]
+
+
 def test_config_check_says_what_is_right(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "config.yaml").write_text("agents:\n  desk: {engine: scripted}\n")
     assert main(["config", "check"]) == 0

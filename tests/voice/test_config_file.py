@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from voice.config_file import ConfigProblems, Loaded, load, override
-from voice.errors import ConfigError
+from voice.config_file import Loaded, load, override
+from voice.errors import ConfigError, ConfigProblems
 
 
 @pytest.fixture
@@ -153,6 +153,47 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(folder: Path) ->
         load(write(folder, "log:\n  levle: x\nserver:\n  port: x\n  hots: y\n"), {})
     assert [(found.line, found.column) for found in caught.value.problems] == [(2, 3), (4, 9), (5, 3)]
     assert str(caught.value).count("\n") == 2
+
+
+def test_mistakes_of_every_kind_are_told_at_once(folder: Path) -> None:
+    text = (
+        "server:\n  prot: 1\n  port: 2\n  port: 3\n"
+        "engines:\n  far: {type: upstream, url: 'http:/x y'}\n  odd: {type: magic}\n"
+        "agents:\n  a: {engine: far, voice: ''}\n  b: {engine: odd}\n  c: {engine: nobody}\n"
+    )
+    with pytest.raises(ConfigProblems) as caught:
+        load(write(folder, text), {"VOICE__TOOLS": "{"})
+    assert [str(found).partition(": ")[0] for found in caught.value.problems] == [
+        "VOICE__TOOLS",
+        "config.yaml:2:3",  # a key
+        "config.yaml:4:3",  # a key that stands twice
+        "config.yaml:6:30",  # a value
+        "config.yaml:7:15",  # the kind of an engine
+        "config.yaml:9:27",
+        "config.yaml:11:15",  # a reference: those to the wrong engines are right
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "server:\n  host: 0.0.0.0\n  keys: [env:NOPE]\n",
+        "agents: 5\ndefault_agent: desk\n",
+        "agents:\n  a: 5\ndefault_agent: a\n",
+        "aliases: {mine: 5}\ndefault_agent: mine\n",
+        "engines:\n  x: {type: upstream}\nagents:\n  a: {engine: x}\n",
+        "sip: {enabled: true, host: 0.0.0.0, trunks: {t: 5}}\n",
+    ],
+)
+def test_what_only_follows_from_a_mistake_is_not_told(folder: Path, text: str) -> None:
+    problem(folder, text)
+
+
+def test_a_mistake_in_a_trunk_does_not_hide_that_nobody_would_answer_another(folder: Path) -> None:
+    text = "sip:\n  trunks:\n    a: {codecs: [mp3]}\n    b: {addresses: 192.0.2.1, agent: nobody}\n"
+    with pytest.raises(ConfigProblems) as caught:
+        load(write(folder, text), {})
+    assert [(found.line, found.column) for found in caught.value.problems] == [(3, 18), (4, 38)]
 
 
 # --- What refers to something else --------------------------------------------------------------------------------

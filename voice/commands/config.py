@@ -19,7 +19,7 @@ ConfigOption = Annotated[
 def check(config: ConfigOption = None) -> None:
     """Check the configuration, tools and scripts too.
 
-    Every fault is named with its line.
+    Every fault that can be found is named with its line, those of scripts in their own files.
 
     Examples:
 
@@ -27,12 +27,19 @@ def check(config: ConfigOption = None) -> None:
 
         voice config check --config /etc/voice/config.yaml
     """
-    from voice.config_file import load
+    from voice.config_file import examine
+    from voice.errors import ConfigProblems
 
-    loaded = load(config)
-    from voice.app import check as check_composition  # after the file: what stands in it wrongly is told at once
+    loaded, problems = examine(config)
+    if loaded is not None:
+        from voice.app import check as check_composition  # only where something can be composed: it takes a while
 
-    check_composition(loaded)
+        try:
+            check_composition(loaded)
+        except ConfigProblems as more:
+            problems += more.problems
+    if problems or loaded is None:
+        raise ConfigProblems(problems)
     agents = ", ".join(loaded.config.agents) or "none"
     typer.echo(f"{loaded.path or 'The defaults'}: right. Agents: {agents}; aliases: {len(loaded.config.aliases)}.")
 

@@ -26,14 +26,25 @@ last tool gave back. A condition goes before the order; of several that hold, th
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
-from voice.errors import ConfigError
+from voice.config_problems import Places, explain
+from voice.config_yaml import YamlFile
+from voice.errors import ConfigError, ConfigProblems
 
 WORD_MS = 300
 
@@ -102,7 +113,31 @@ def _spoken(value: object) -> object:
     return {"say": value} if isinstance(value, str) else value
 
 
-Step = Annotated[Say | Wait | Call | Fail | Stall | Stop, BeforeValidator(_spoken)]
+def _kind_of_step(value: Any) -> str | None:
+    if isinstance(value, BaseModel):
+        return type(value).__name__
+    keys = value if isinstance(value, dict) else ()
+    return next((kind for key, kind in _KINDS_OF_STEPS.items() if key in keys), None)
+
+
+_KINDS_OF_STEPS = {"say": "Say", "wait_ms": "Wait", "call": "Call", "fail": "Fail", "stall": "Stall", "stop": "Stop"}
+"""What a step does, by the key that it must have."""
+
+Step = Annotated[
+    Annotated[Say, Tag("Say")]
+    | Annotated[Wait, Tag("Wait")]
+    | Annotated[Call, Tag("Call")]
+    | Annotated[Fail, Tag("Fail")]
+    | Annotated[Stall, Tag("Stall")]
+    | Annotated[Stop, Tag("Stop")],
+    Discriminator(
+        _kind_of_step,
+        custom_error_type="config",
+        custom_error_message="{reason}",
+        custom_error_context={"reason": f"a step is a text, or one of {', '.join(_KINDS_OF_STEPS)}"},
+    ),
+    BeforeValidator(_spoken),
+]
 
 
 class Turn(_Strict):
@@ -119,7 +154,8 @@ class Turn(_Strict):
         try:
             re.compile(value or "")
         except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from error
+            reason = f"'{value}' is not a regular expression: {error}"
+            raise PydanticCustomError("config", "{reason}", {"reason": reason}) from error
         return value
 
     @property
@@ -174,33 +210,28 @@ class Script(_Strict):
 
     @classmethod
     def from_dict(cls, entries: object) -> "Script":
-        """Read a script. Raises: ConfigError, naming the entry."""
-        try:
-            return cls.model_validate(entries)
-        except ValidationError as error:
-            problem = error.errors(include_url=False)[0]
-            known = [step for step in problem["loc"] if not (isinstance(step, str) and step[:1].isupper())]
-            place = ".".join(str(step) for step in known)
-            raise ConfigError(f"{place}: {problem['msg']}" if place else problem["msg"]) from None
+        """Read a script. Raises: ConfigProblems."""
+        return cls._checked(entries, Places(None))
 
     @classmethod
-    def from_yaml(cls, path: str | Path) -> "Script":
-        """Read a script file. Raises: ConfigError with the file, and the place where that is known."""
-        name = str(path)
+    def from_yaml(cls, path: str | Path, name: str | None = None) -> "Script":
+        """Read a script file. `name` is what errors call it.
+
+        Raises: ConfigError where it cannot be read; ConfigProblems with everything that is wrong, each with its line.
+        """
+        file = YamlFile.read(Path(path), name, needs="a script is made of keys, as in `turns:`")
+        return cls._checked(file.plain(), Places(file), file.problems)
+
+    @classmethod
+    def _checked(cls, entries: object, places: Places, problems: Iterable[ConfigError] = ()) -> "Script":
+        problems = list(problems)
         try:
-            entries = YAML(typ="safe", pure=True).load(Path(path).read_text("utf-8"))
-        except OSError as error:
-            raise ConfigError(f"cannot be read: {error.strerror}", path=name) from None
-        except MarkedYAMLError as error:
-            mark = error.problem_mark
-            line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
-            raise ConfigError(f"{error.problem}", path=name, line=line, column=column) from None
-        except (YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"is not YAML: {error}", path=name) from None
-        try:
-            return cls.from_dict(entries if entries is not None else {})
-        except ConfigError as error:
-            raise ConfigError(error.message, path=name) from None
+            script = cls.model_validate(entries)
+        except ValidationError as error:
+            raise ConfigProblems([*problems, *explain(error, places, cls)]) from None
+        if problems:
+            raise ConfigProblems(problems)
+        return script
 
     def turn_for(self, said: str, tool: str | None, position: int) -> tuple[Turn, bool]:
         """Return the turn that answers, and whether it is one of the order. `position` counts those used so far."""

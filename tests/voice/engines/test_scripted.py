@@ -16,7 +16,7 @@ from voice.engines.port import (
     TranscriptionRequest,
 )
 from voice.engines.scripted import Script, ScriptedEngine
-from voice.errors import ConfigError, EngineError, EngineUnavailable
+from voice.errors import ConfigError, ConfigProblems, EngineError, EngineUnavailable
 from voice.session.items import AudioPart, Item, Message, TextPart, ToolCall, ToolOutput
 
 
@@ -156,12 +156,31 @@ async def test_a_greeting_and_a_text_session() -> None:
         ({"turns": [{"reply": [{"say": "a", "wrong": 1}]}]}, "turns.0.reply.0"),
         ({"turns": [{"when": "(", "reply": ["a"]}]}, "not a regular expression"),
         ({"speed": "slow"}, "speed"),
-        ([], "valid dictionary"),
+        ([], "a section with keys"),
     ],
 )
 def test_a_wrong_script_is_refused_with_its_place(entries: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Script.from_dict(entries)
+
+
+def test_every_mistake_in_a_script_is_named_by_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "dialogue.yaml"
+    path.write_text(
+        "speed: slow\nturns:\n  - when: '('\n    reply:\n      - {say: hi, hertz: 5}\n      - {wait: 5}\n"
+        "      - call: {nam: x}\nspeed: real_time\n"
+    )
+    with pytest.raises(ConfigProblems) as caught:
+        Script.from_yaml(path, "dialogue.yaml")
+    assert str(caught.value).splitlines() == [
+        "dialogue.yaml:1:8: speed: 'slow' is not one of real_time, as_fast_as_possible",
+        "dialogue.yaml:3:11: when: '(' is not a regular expression: missing ), unterminated subpattern at position 0",
+        "dialogue.yaml:5:19: unknown key 'hertz'; known here: say, audio, audio_ms, hz, chunk_ms",
+        "dialogue.yaml:6:9: reply: a step is a text, or one of say, wait_ms, call, fail, stall, stop",
+        "dialogue.yaml:7:9: 'name' is missing",
+        "dialogue.yaml:7:16: unknown key 'nam'; did you mean 'name'?",
+        "dialogue.yaml:8:1: 'speed' stands here a second time",
+    ]
 
 
 def test_a_script_is_read_from_a_file(tmp_path: Path) -> None:
@@ -171,5 +190,5 @@ def test_a_script_is_read_from_a_file(tmp_path: Path) -> None:
     path.write_text("turns: [")
     with pytest.raises(ConfigError, match=r"dialogue\.yaml:"):
         Script.from_yaml(path)
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="there is no file"):
         Script.from_yaml(tmp_path / "none.yaml")
