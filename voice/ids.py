@@ -15,3 +15,14 @@ class Ids:
         """Return the next id, as in `item_1f0c…0007`."""
         self._count += 1
         return f"{prefix}_{self.stem}{self._count:05x}"
+
+    def is_to_come(self, id: str) -> bool:
+        """True for an id that `mint` may give out yet: somebody else's thing must not be called so."""
+        _, is_ours, number = id.rpartition(f"_{self.stem}")
+        if not is_ours:
+            return False
+        try:
+            count = int(number, 16)
+        except ValueError:
+            return False
+        return count > self._count and number == f"{count:05x}"

@@ -7,11 +7,10 @@ from voice.protocol import client_events as client
 from voice.session.conditioning import InputConditioner
 from voice.session.core import Core
 from voice.session.effects import FlushAudio
+from voice.session.item_audio import TELEPHONE_RATE_HZ
 from voice.session.playout import PlayoutLedger
 from voice.session.responder import Responder
 from voice.session.turn import Turn
-
-_TELEPHONE_RATE_HZ = 8_000
 
 
 class AudioRequests:
@@ -37,9 +36,9 @@ class AudioRequests:
         """Take audio in the session's format. Raises: ContractError for half a sample."""
         match self._core.config.audio.input.format.type:
             case "audio/pcmu":
-                self.receive(ulaw_to_pcm(event.audio), _TELEPHONE_RATE_HZ)
+                self.receive(ulaw_to_pcm(event.audio), TELEPHONE_RATE_HZ)
             case "audio/pcma":
-                self.receive(alaw_to_pcm(event.audio), _TELEPHONE_RATE_HZ)
+                self.receive(alaw_to_pcm(event.audio), TELEPHONE_RATE_HZ)
             case _ if len(event.audio) % SAMPLE_BYTES:
                 raise ContractError(
                     f"Invalid 'audio': {len(event.audio)} bytes are not a whole number of 16-bit samples.",

@@ -3,15 +3,27 @@
 from dataclasses import replace
 
 from voice.errors import ContractError
-from voice.session.items import AnyItem, AudioPart, Item, McpItem, Message, TextPart, ToolCall, ToolOutput
+from voice.session.items import (
+    AnyItem,
+    ApprovalResponse,
+    AudioPart,
+    Item,
+    McpItem,
+    Message,
+    Part,
+    TextPart,
+    ToolCall,
+    ToolOutput,
+)
 
 ROOT = "root"
 """`previous_item_id` that means: in first place (contract 4.13)."""
 
 
 MAX_ITEMS = 10_000
-MAX_WRITTEN_BYTES = 64 * 1024 * 1024
-"""What clients may put into one conversation: items, and bytes of text and pictures. Speech has a bound of its own."""
+MAX_WRITTEN_CHARS = 64 * 1024 * 1024
+"""What clients may put into one conversation: items, and characters of text, calls, outputs and pictures. Speech has a
+bound of its own."""
 
 
 class Conversation:
@@ -25,7 +37,8 @@ class Conversation:
         self._order: list[str] = []
         self._audio_retention_bytes = audio_retention_bytes
         self._audio_bytes = 0
-        self._written_bytes = 0
+        self._written_chars = 0
+        self._promised: set[str] = set()
 
     def __contains__(self, item_id: str) -> bool:
         return item_id in self._items
@@ -59,9 +72,7 @@ class Conversation:
         Raises: ContractError for a duplicate id or an unknown predecessor (contract 4.15).
         """
         if item.id in self._items:
-            raise ContractError(
-                f"Error adding item: an item with id '{item.id}' already exists.", code="item_create_duplicate_item_id"
-            )
+            raise _duplicate(item)
         if previous_item_id is None:
             place = len(self._order)
         elif previous_item_id == ROOT:
@@ -75,8 +86,17 @@ class Conversation:
             )
         self._order.insert(place, item.id)
         self._put(item)
+        self._promised.discard(item.id)
         self.revision += 1
         return self._order[place - 1] if place else None
+
+    def promise(self, item_id: str) -> None:
+        """The client has been told of an item by that id which is still to come: no item of its own gets it."""
+        self._promised.add(item_id)
+
+    def take_back(self, item_id: str) -> None:
+        """The promised item will not come."""
+        self._promised.discard(item_id)
 
     def replace(self, item: AnyItem) -> None:
         """Put a newer version in the place of an item; nothing happens when it was deleted meanwhile."""
@@ -87,7 +107,7 @@ class Conversation:
     def annotate(self, item: Item) -> None:
         """Like `replace`, for knowledge that changes nothing of what was said (a transcript)."""
         if item.id in self._items:
-            self._items[item.id] = item
+            self._put(item)
 
     def delete(self, item_id: str) -> bool:
         """Forget an item; False when there is none."""
@@ -105,12 +125,14 @@ class Conversation:
                 return item
         return None
 
-    def check_room(self, item: AnyItem) -> None:
-        """Raises: ContractError when a client's item would be one too many, or too much."""
-        if len(self._order) >= MAX_ITEMS or self._written_bytes + _written_bytes(item) > MAX_WRITTEN_BYTES:
+    def check_new(self, item: AnyItem) -> None:
+        """Raises: ContractError when a client's item would be one too many, or too much, or has a promised id."""
+        if item.id in self._promised:
+            raise _duplicate(item)
+        if len(self._order) >= MAX_ITEMS or self._written_chars + _written_chars(item) > MAX_WRITTEN_CHARS:
             raise ContractError(
                 f"Error adding item: a conversation holds at most {MAX_ITEMS} items and "
-                f"{MAX_WRITTEN_BYTES >> 20} MiB of text and images; delete some first.",
+                f"{MAX_WRITTEN_CHARS >> 20} Mi characters of text and images; delete some first.",
                 code="conversation_full",
             )
 
@@ -124,7 +146,7 @@ class Conversation:
 
     def _weigh(self, item: AnyItem, sign: int) -> None:
         self._audio_bytes += sign * _audio_bytes(item)
-        self._written_bytes += sign * _written_bytes(item)
+        self._written_chars += sign * _written_chars(item)
 
     def _let_go_of_old_audio(self) -> None:
         """Drop the oldest speech until what is kept is within the bound; the newest item keeps its own."""
@@ -142,11 +164,26 @@ def _audio_bytes(item: AnyItem) -> int:
     return sum(len(part.pcm) for part in item.parts if isinstance(part, AudioPart)) if isinstance(item, Message) else 0
 
 
-def _written_bytes(item: AnyItem) -> int:
+def _written_chars(item: AnyItem) -> int:
+    """Count what a client may make as long as it likes, the id among it."""
     if isinstance(item, Message):
-        return sum(
-            len(part.text) if isinstance(part, TextPart) else len(part.image_url)
-            for part in item.parts
-            if not isinstance(part, AudioPart)
-        )
-    return len(item.output) if isinstance(item, ToolOutput) else 0
+        return len(item.id) + sum(map(_part_chars, item.parts))
+    if isinstance(item, ToolCall):
+        return len(item.id + item.call_id + item.name) + len(item.arguments)
+    if isinstance(item, ToolOutput):
+        return len(item.id + item.call_id) + len(item.output)
+    if isinstance(item, ApprovalResponse):
+        return len(item.id) + len(item.reason or "")
+    return 0
+
+
+def _part_chars(part: Part) -> int:
+    if isinstance(part, AudioPart):
+        return len(part.transcript or "")
+    return len(part.text) if isinstance(part, TextPart) else len(part.image_url)
+
+
+def _duplicate(item: AnyItem) -> ContractError:
+    return ContractError(
+        f"Error adding item: an item with id '{item.id}' already exists.", code="item_create_duplicate_item_id"
+    )

@@ -34,6 +34,7 @@ class GrowingItem:
             if self._last_id is not None:
                 out.add(DropAudio(self._last_id))
             self._item_id = self._last_id = out.ids.mint("item")
+            self._core.conversation.promise(self._item_id)
             start = self._buffer.start
             frame = AudioFrame(self._buffer.read(start, self._buffer.end), CORE_RATE_HZ, start)
             out.add(StartTranscription(transcription_request(self._core, self._item_id, is_growing=True)))
@@ -52,6 +53,7 @@ class GrowingItem:
         if item_id is not None:
             self._last_id = None
             self._core.out.add(DropAudio(item_id))
+            self._core.conversation.take_back(item_id)
 
     def reconfigure(self) -> None:
         """Take the configuration as it stands."""

@@ -11,7 +11,7 @@ from voice.protocol.client_events import (
     ConversationItemTruncate,
 )
 from voice.protocol.creation import InputItem
-from voice.protocol.items import ItemReference
+from voice.protocol.items import ConversationItem, ItemReference
 from voice.session.core import Core
 from voice.session.effects import TellCut
 from voice.session.items import (
@@ -40,9 +40,9 @@ class ItemRequests:
 
     def create(self, event: ConversationItemCreate) -> None:
         """Put an item in its place; added and done come back to back."""
-        item = item_from_wire(event.item, event.item.id or self._core.out.ids.mint("item"))
+        item = self._created(event.item, "item")
         self._check(item)
-        self._core.conversation.check_room(item)
+        self._core.conversation.check_new(item)
         out, previous_id = self._core.out, self._core.conversation.add(item, event.previous_item_id)
         wire_item = item_to_wire(item)
         out.send(
@@ -59,7 +59,7 @@ class ItemRequests:
         item = self._find(event.item_id, "retrieve", "retrieving")
         item = self._responder.snapshot(item.id) or item
         wanted = self._core.config.audio.input.transcription is not None
-        wire_item = item_to_wire(item, with_audio=True, with_transcript=wanted)
+        wire_item = item_to_wire(item, with_audio=self._core.config.audio, with_transcript=wanted)
         out = self._core.out
         out.send(wire_events.ConversationItemRetrieved(event_id=out.event_id(), item=wire_item))
 
@@ -106,10 +106,29 @@ class ItemRequests:
 
     def _entry(self, entry: InputItem, path: str) -> AnyItem:
         if not isinstance(entry, ItemReference):
-            return item_from_wire(entry, entry.id or self._core.out.ids.mint("item"))
+            return self._created(entry, path)
         item = self._core.conversation.get(entry.id)
         if item is None:
             raise ContractError(f"Item with id '{entry.id}' does not exist.", param=f"{path}.id")
+        return item
+
+    def _created(self, given: ConversationItem, path: str) -> Item | ApprovalResponse:
+        """Take an item of a client's, for the conversation or for one response."""
+        ids, audio_format = self._core.out.ids, self._core.config.audio.input.format.type
+        if given.id is not None and ids.is_to_come(given.id):
+            raise ContractError(
+                f"Invalid '{path}.id': '{given.id}' is an id that the service may give to an item of its own.",
+                param=f"{path}.id",
+            )
+        item = item_from_wire(given, given.id or ids.mint("item"), audio_format=audio_format, path=path)
+        if isinstance(item, Message) and not self._core.capabilities.takes_images:
+            for index, part in enumerate(item.parts):
+                if isinstance(part, ImagePart):
+                    raise ContractError(
+                        "This session's engine takes no images.",
+                        code="unsupported_content_type",
+                        param=f"{path}.content[{index}].type",
+                    )
         return item
 
     def _check(self, item: AnyItem) -> None:
@@ -125,14 +144,6 @@ class ItemRequests:
             raise ContractError(
                 f"Tool call ID '{item.call_id}' already exists in conversation.", code="invalid_tool_call_id"
             )
-        if isinstance(item, Message) and not self._core.capabilities.takes_images:
-            for index, part in enumerate(item.parts):
-                if isinstance(part, ImagePart):
-                    raise ContractError(
-                        "This session's engine takes no images.",
-                        code="unsupported_content_type",
-                        param=f"item.content[{index}].type",
-                    )
 
     def _find(self, item_id: str, verb: str, doing: str) -> AnyItem:
         item = self._core.conversation.get(item_id)

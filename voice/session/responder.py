@@ -118,7 +118,7 @@ class Responder:
             self._core.out.add(CancelResponse(response_id))
             self.receive_engine_failure(response_id, error)
             return
-        if isinstance(event, AudioDelta) and response.spoken_item_id is not None:
+        if isinstance(event, AudioDelta) and event.frame.pcm and response.spoken_item_id is not None:
             self._core.agent_has_spoken = True
             self._core.idle.note_audio(event.frame.duration_ms, self._core.now_s)
             self._ledger.note_audio(response_id, response.spoken_item_id)
@@ -129,7 +129,7 @@ class Responder:
         self._speculation.receive_failure(response_id)
         response = self._responses.get(response_id)
         if response is not None and response.is_generating:
-            self._detach(response.fail(error), speak=True)
+            self._detach(response.fail(error), speak=response is self._active)
             self._settle(response)
 
     def receive_tool_output(self, call_id: str, result: ToolResult) -> None:

@@ -93,8 +93,8 @@ class Response:
 
     @property
     def spoken_item_id(self) -> str | None:
-        """The message under way."""
-        return self._message.item.id if self._message else None
+        """The message under way, where it is spoken."""
+        return self._message.item.id if self._message and self._shape.modality == "audio" else None
 
     @property
     def is_generating(self) -> bool:

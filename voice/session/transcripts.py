@@ -54,7 +54,9 @@ class Transcripts:
                     self._send(item_id, event, duration_ms)
 
     def receive_failure(self, item_id: str, error: EngineError) -> None:
-        """The words could not be had; the item stays."""
+        """The words could not be had; the item stays. One that is still being said is written down at its commit."""
+        if item_id not in self._core.conversation:
+            return
         self._given.pop(item_id, None)
         if self._is_wanted:
             out = self._core.out

@@ -216,6 +216,7 @@ class Turn:
         utterance = _Utterance(item_id, start)
         interrupts = detection is not None and detection.interrupt_response
         self._core.idle.disarm()
+        self._core.conversation.promise(item_id)
         if interrupts:
             self._responder.hush()
         out.send(
@@ -265,6 +266,7 @@ class Turn:
         if detection is not None and detection.create_response:
             self._responder.answer_turn()
         else:
+            self._responder.drop_speculation()
             self._responder.go_on()
 
     def _commit(self, item_id: str, start: int, end: int) -> None:
@@ -287,6 +289,7 @@ class Turn:
         """What is being said is no turn."""
         if self._utterance is not None:
             self._core.out.add(DropAudio(self._utterance.item_id))
+            self._core.conversation.take_back(self._utterance.item_id)
             self._utterance = self._last_utterance_id = None
             self._responder.drop_speculation()
         self._give_floor_back()

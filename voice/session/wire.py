@@ -33,8 +33,10 @@ from voice.protocol.server_events import (
     StatusDetails,
     Usage,
 )
+from voice.protocol.session_config import AudioConfig
 from voice.protocol.session_fields import AlawFormat, AudioFormat, PcmFormat, UlawFormat
 from voice.session.effects import WireFormat
+from voice.session.item_audio import pcm_of, wire_audio
 from voice.session.items import (
     AnyItem,
     ApprovalRequest,
@@ -60,8 +62,10 @@ _FORMATS: dict[WireFormat, AudioFormat] = {
 }
 
 
-def item_to_wire(item: AnyItem, *, with_audio: bool = False, with_transcript: bool = True) -> ConversationItem:
-    """Show an item. Audio goes out only in `conversation.item.retrieved`.
+def item_to_wire(
+    item: AnyItem, *, with_audio: AudioConfig | None = None, with_transcript: bool = True
+) -> ConversationItem:
+    """Show an item. Audio goes out only in `conversation.item.retrieved`, in the formats of `with_audio`.
 
     `with_transcript=False` hides what the caller said: the client asked for no transcription (contract 3.5).
     """
@@ -112,12 +116,15 @@ def _mcp_to_wire(item: McpItem) -> ConversationItem:
     return McpListToolsItem(id=item.id, server_label=item.server_label, tools=tools)
 
 
-def _part_to_wire(part: Part, role: Role, with_audio: bool, with_transcript: bool) -> ContentPart:
+def _part_to_wire(part: Part, role: Role, with_audio: AudioConfig | None, with_transcript: bool) -> ContentPart:
     if isinstance(part, TextPart):
         return ContentPart(type="output_text" if role == "assistant" else "input_text", text=part.text)
     if isinstance(part, ImagePart):
         return ContentPart(type="input_image", image_url=part.image_url, detail=_detail(part.detail))
-    audio = base64.b64encode(part.pcm).decode() if with_audio else None
+    audio = None
+    if with_audio is not None:
+        audio_format = (with_audio.output if role == "assistant" else with_audio.input).format
+        audio = base64.b64encode(wire_audio(part.pcm, audio_format.type)).decode()
     if role == "assistant":
         return ContentPart(type="output_audio", transcript=part.transcript, audio=audio)
     transcript = part.transcript if with_transcript else None
@@ -128,10 +135,17 @@ def _detail(detail: str) -> Literal["auto", "low", "high"]:
     return "low" if detail == "low" else "high" if detail == "high" else "auto"
 
 
-def item_from_wire(item: ConversationItem, item_id: str) -> Item | ApprovalResponse:
-    """Take an item that a client created. Raises: ContractError for kinds that a client cannot create here."""
+def item_from_wire(
+    item: ConversationItem, item_id: str, *, audio_format: WireFormat, path: str
+) -> Item | ApprovalResponse:
+    """Take an item that a client created, at `path` of its event, with audio in the session's input format.
+
+    Raises: ContractError for kinds that a client cannot create here, and for half a sample.
+    """
     if isinstance(item, MessageItem):
-        parts = tuple(_part_from_wire(part) for part in item.content)
+        parts = tuple(
+            _part_from_wire(part, audio_format, f"{path}.content[{index}]") for index, part in enumerate(item.content)
+        )
         # `status` has no effect when a client sends it (contract 3.9).
         return Message(item_id, item.role, parts)
     if isinstance(item, FunctionCallItem):
@@ -140,14 +154,17 @@ def item_from_wire(item: ConversationItem, item_id: str) -> Item | ApprovalRespo
         return ToolOutput(item_id, item.call_id, item.output)
     if isinstance(item, McpApprovalResponseItem):
         return ApprovalResponse(item_id, item.approval_request_id, item.approve, item.reason)
-    raise ContractError(f"An item of type '{item.type}' cannot be created by a client.", param="item.type")
+    raise ContractError(f"An item of type '{item.type}' cannot be created by a client.", param=f"{path}.type")
 
 
-def _part_from_wire(part: ContentPart) -> Part:
+def _part_from_wire(part: ContentPart, audio_format: WireFormat, path: str) -> Part:
     if part.type == "input_image":
         return ImagePart(part.image_url or "", part.detail or "auto")
     if part.type == "input_audio":
-        pcm = base64.b64decode(part.audio or "")
+        try:
+            pcm = pcm_of(base64.b64decode(part.audio or ""), audio_format)
+        except ValueError as error:
+            raise ContractError(f"Invalid '{path}.audio': {error}.", param=f"{path}.audio") from None
         return AudioPart(pcm, pcm_duration_ms(len(pcm)), part.transcript)
     return TextPart(part.text or "")
 

@@ -128,6 +128,17 @@ def test_following_ends_when_turns_are_found_again(stepper: Any) -> None:
     assert not transcriptions(stepper)[-1].is_growing
 
 
+def test_following_that_fails_is_made_good_at_the_commit(stepper: Any) -> None:
+    stepper.hear(500)
+    item_id = transcriptions(stepper)[0].item_id
+    write(stepper, item_id, TranscriptDelta("We"))
+    stepper.take(stepper.session.receive_transcription_failure(item_id, EngineUnavailable("gone")))
+    stepper.send({"type": "input_audio_buffer.commit"})
+    write(stepper, item_id, TranscriptDelta("We open"), TranscriptDone("We open"))
+    assert told(stepper) == [("delta", "We"), ("delta", " open"), ("completed", "We open")]
+    assert not [frame for frame in stepper.frames if frame["type"].endswith(".failed")]
+
+
 def test_a_transcript_that_fails_is_told_and_the_next_one_begins_anew(stepper: Any) -> None:
     stepper.hear(500)
     item_id = transcriptions(stepper)[0].item_id

@@ -13,6 +13,10 @@ def create(stepper, item, **more):
     return stepper.send({"type": "conversation.item.create", "item": item, **more})
 
 
+def configure(stepper, audio):
+    stepper.send({"type": "session.update", "session": {"type": "realtime", "audio": audio}})
+
+
 def error(stepper):
     return stepper.frames[-1]["error"]
 
@@ -81,6 +85,38 @@ def test_user_speech_is_retrieved_with_its_audio(stepper):
     assert base64.b64decode(stepper.frames[-1]["item"]["content"][0]["audio"]) == pcm
 
 
+@pytest.mark.parametrize(("name", "silence"), [("audio/pcmu", b"\xff"), ("audio/pcma", b"\xd5")])
+def test_speech_as_an_item_is_in_the_sessions_input_format_in_both_directions(stepper, name, silence):
+    configure(stepper, {"input": {"format": {"type": name}}})
+    said = silence * 4000 + bytes(range(256)) * 4 + silence * 3001
+    part = {"type": "input_audio", "audio": base64.b64encode(said).decode()}
+    create(stepper, {"type": "message", "role": "user", "content": [part], "id": "a"})
+    assert stepper.session.conversation.get("a").parts[0].duration_ms == len(said) // 8
+    stepper.send({"type": "conversation.item.retrieve", "item_id": "a"})
+    shown = base64.b64decode(stepper.frames[-1]["item"]["content"][0]["audio"])
+    assert len(shown) == len(said)
+    assert shown[:3900] == silence * 3900
+
+
+def test_speech_of_the_agent_is_retrieved_in_the_sessions_output_format(stepper, speech):
+    configure(stepper, {"output": {"format": {"type": "audio/pcmu"}}})
+    stepper.send({"type": "response.create"})
+    stepper.answer(*speech("Hello.", ms=500))
+    stepper.send({"type": "conversation.item.retrieve", "item_id": stepper.played[0].item_id})
+    assert len(base64.b64decode(stepper.frames[-1]["item"]["content"][0]["audio"])) == 4000
+
+
+@pytest.mark.parametrize("name", ["audio/pcm", "audio/pcmu"])
+def test_half_a_sample_is_refused_where_samples_have_two_bytes(stepper, name):
+    configure(stepper, {"input": {"format": {"type": name}}})
+    part = {"type": "input_audio", "audio": base64.b64encode(bytes(801)).decode()}
+    create(stepper, {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}, part]})
+    if name == "audio/pcm":
+        assert (error(stepper)["code"], error(stepper)["param"]) == ("invalid_value", "item.content[1].audio")
+    else:
+        assert stepper.frames[-1]["type"] == "conversation.item.done"
+
+
 def test_an_item_under_way_can_be_retrieved(stepper, speech):
     stepper.send({"type": "response.create"})
     stepper.answer(*speech("Hello ", done=False))
@@ -117,6 +153,42 @@ def test_images_are_refused_by_an_engine_that_does_not_see(stepper):
     create(stepper, {"type": "message", "role": "user", "content": [part]})
     assert error(stepper)["code"] == "unsupported_content_type"
     assert error(stepper)["param"] == "item.content[0].type"
+
+
+def test_images_for_one_response_are_refused_by_an_engine_that_does_not_see(stepper, types):
+    part = {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo="}
+    shown = [message(), {"type": "message", "role": "user", "content": [part]}]
+    effects = stepper.send({"type": "response.create", "response": {"conversation": "none", "input": shown}})
+    assert types(effects) == ["error"]
+    assert error(stepper)["param"] == "response.input[1].content[0].type"
+
+
+def test_the_id_of_a_turn_that_is_being_said_is_taken(stepper, types):
+    stepper.speak()
+    (item_id,) = [f["item_id"] for f in stepper.frames if f["type"] == "input_audio_buffer.speech_started"]
+    assert types(create(stepper, message(id=item_id))) == ["error"]
+    assert error(stepper)["code"] == "item_create_duplicate_item_id"
+    stepper.fall_silent()
+    assert stepper.session.conversation.last_id == item_id
+    stepper.send({"type": "conversation.item.delete", "item_id": item_id})
+    create(stepper, message(id=item_id))  # agents SDKs change an item by deleting it and creating it anew
+    assert stepper.session.conversation.last_id == item_id
+
+
+def test_the_id_of_a_turn_that_was_cleared_is_free(stepper, types):
+    stepper.speak()
+    (item_id,) = [f["item_id"] for f in stepper.frames if f["type"] == "input_audio_buffer.speech_started"]
+    stepper.send({"type": "input_audio_buffer.clear"})
+    assert "error" not in types(create(stepper, message(id=item_id)))
+
+
+def test_an_id_that_the_service_has_yet_to_give_is_refused(stepper, types):
+    create(stepper, message())
+    number = int(stepper.session.conversation.last_id.removeprefix("item_t"), 16)
+    for later in range(number + 1, number + 40):
+        assert types(create(stepper, message(id=f"item_t{later + 100:05x}"))) == ["error"]
+    assert error(stepper)["param"] == "item.id"
+    assert "error" not in types(create(stepper, message(id="item_of_mine")))
 
 
 def test_old_audio_is_let_go_and_its_words_stay(make_session, speech):
@@ -160,7 +232,7 @@ def test_transcripts_stay_inside_when_nobody_asked(stepper, types):
 
 def test_a_conversation_takes_only_so_many_items_and_so_much_text(stepper, monkeypatch):
     monkeypatch.setattr("voice.session.conversation.MAX_ITEMS", 3)
-    monkeypatch.setattr("voice.session.conversation.MAX_WRITTEN_BYTES", 100)
+    monkeypatch.setattr("voice.session.conversation.MAX_WRITTEN_CHARS", 100)
     create(stepper, message("x" * 90, id="a"))
     create(stepper, message("x" * 20))
     assert error(stepper)["code"] == "conversation_full"
@@ -169,3 +241,14 @@ def test_a_conversation_takes_only_so_many_items_and_so_much_text(stepper, monke
         create(stepper, message("x"))
     assert error(stepper)["code"] == "conversation_full"
     assert len(stepper.session.conversation) == 3
+
+
+def test_long_calls_count_as_text(stepper, monkeypatch):
+    monkeypatch.setattr("voice.session.conversation.MAX_WRITTEN_CHARS", 100)
+    call = {"type": "function_call", "name": "book", "call_id": "call_1", "arguments": "{}"}
+    create(stepper, {**call, "arguments": "x" * 100})
+    assert error(stepper)["code"] == "conversation_full"
+    create(stepper, {**call, "id": "x" * 100})
+    assert error(stepper)["code"] == "conversation_full"
+    create(stepper, call)
+    assert stepper.frames[-1]["type"] == "conversation.item.done"

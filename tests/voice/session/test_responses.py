@@ -1,6 +1,9 @@
 """Responses: their life, overrides, races, usage (contract 4.3, 4.8, 4.9, §8)."""
 
-from voice.engines.port import EngineDone, TextDelta, ToolCallDelta, ToolCallDone, ToolCallStarted
+import pytest
+
+from voice.audio.frames import CORE_RATE_HZ, AudioFrame
+from voice.engines.port import AudioDelta, EngineDone, TextDelta, ToolCallDelta, ToolCallDone, ToolCallStarted
 from voice.errors import EngineUnavailable
 from voice.session.effects import CancelResponse
 
@@ -280,3 +283,15 @@ def test_cancelling_an_aside_leaves_the_answer_that_is_owed(stepper, types, spee
     stepper.fall_silent()
     stepper.send({"type": "response.cancel", "response_id": aside})
     assert types(stepper.answer(*speech("Yes."), response_id=first))[-1] == "response.created"
+
+
+@pytest.mark.parametrize(("modality", "pcm"), [("text", bytes(960)), ("audio", b"")])
+def test_what_makes_no_sound_is_not_played(make_session, modality, pcm):
+    stepper = make_session(server_plays=True)
+    stepper.send({"type": "response.create", "response": {"output_modalities": [modality]}})
+    stepper.answer(TextDelta("Hi."), AudioDelta(AudioFrame(pcm, CORE_RATE_HZ)), EngineDone())
+    assert stepper.played == []
+    assert not [frame for frame in stepper.frames if frame["type"].startswith("output_audio_buffer.")]
+    session = {"type": "realtime", "audio": {"output": {"voice": "cedar"}}}
+    stepper.send({"type": "session.update", "session": session})
+    assert stepper.frames[-1]["type"] == "session.updated"

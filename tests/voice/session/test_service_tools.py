@@ -3,6 +3,7 @@
 import pytest
 
 from voice.engines.port import EngineDone, ToolCallDone, ToolCallStarted
+from voice.errors import EngineUnavailable
 from voice.session.effects import CancelTool, RunTool
 from voice.tooling import ToolResult, ToolSpec
 
@@ -141,3 +142,19 @@ def test_the_output_of_a_service_tool_is_not_the_clients_to_give(stepper):
     output = {"type": "function_call_output", "call_id": "c1", "output": "mine"}
     stepper.send({"type": "conversation.item.create", "item": output})
     assert stepper.frames[-1]["error"]["code"] == "invalid_tool_call_id"
+
+
+def test_a_tool_that_outlives_an_aside_is_spoken_about_by_nobody(stepper, types):
+    stepper.send({"type": "response.create", "response": {"conversation": "none"}})
+    stepper.answer(*call("book"))
+    stepper.take(stepper.session.receive_engine_failure(stepper.request().response_id, EngineUnavailable("gone")))
+    effects = stepper.take(stepper.session.receive_tool_output("c1", ToolResult("Table 4")))
+    assert types(effects) == ["response.mcp_call.completed"]
+
+
+def test_a_tool_that_outlives_a_failed_answer_is_spoken_about(stepper, types):
+    stepper.send({"type": "response.create"})
+    stepper.answer(*call("book"))
+    stepper.take(stepper.session.receive_engine_failure(stepper.request().response_id, EngineUnavailable("gone")))
+    effects = stepper.take(stepper.session.receive_tool_output("c1", ToolResult("Table 4")))
+    assert types(effects)[-1] == "response.created"

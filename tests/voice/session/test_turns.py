@@ -201,3 +201,14 @@ def test_the_session_ends_after_its_time_with_an_error_and_1001(make_session, ty
     effects = stepper.take(stepper.session.handle_timer(60.0))
     assert stepper.frames[-1]["error"]["code"] == "session_expired"
     assert effects[-1] == CloseSession(1001, "Your session hit the maximum duration of 1 minutes.")
+
+
+def test_thinking_ends_when_the_turn_turns_out_to_want_no_answer(stepper):
+    stepper.speak()
+    stepper.hear(64, 0.02)
+    guess = stepper.request()
+    assert guess.speculative
+    detection = {"type": "server_vad", "create_response": False}
+    session = {"type": "realtime", "audio": {"input": {"turn_detection": detection}}}
+    stepper.send({"type": "session.update", "session": session})
+    assert CancelResponse(guess.response_id) in stepper.fall_silent()
