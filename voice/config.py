@@ -13,6 +13,7 @@ from voice.config_engines import CascadeConfig, EngineConfig, ReplaceableConfig,
 from voice.config_sip import SipConfig
 from voice.config_types import ExistingFile, ExistingFolder, ModelName, Secret, Section, TlsConfig
 from voice.config_webrtc import WebRtcConfig
+from voice.protocol.session_fields import MAX_TURN_MS
 
 ENGINE_TYPES = ("cascade", "scripted")
 
@@ -124,8 +125,8 @@ class SilenceTurns(Section):
 
     type: Literal["server_vad"] = "server_vad"
     threshold: float = Field(0.5, ge=0, le=1)
-    prefix_padding_ms: int = Field(300, ge=0)
-    silence_duration_ms: int = Field(200, ge=0)
+    prefix_padding_ms: int = Field(300, ge=0, le=MAX_TURN_MS)
+    silence_duration_ms: int = Field(200, ge=0, le=MAX_TURN_MS)
     idle_timeout_ms: int | None = Field(None, ge=5000, le=30000)
     create_response: bool = True
     interrupt_response: bool = True

@@ -180,6 +180,7 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     ("audio.input.turn_detection.threshold", {**VAD, "threshold": "high"}),
     ("audio.input.turn_detection.silence_duration_ms", {**VAD, "silence_duration_ms": -1}),
     ("audio.input.turn_detection.prefix_padding_ms", {**VAD, "prefix_padding_ms": "some"}),
+    ("audio.input.turn_detection.prefix_padding_ms", {**VAD, "prefix_padding_ms": 10**400}),
     ("audio.input.turn_detection.idle_timeout_ms", {**VAD, "idle_timeout_ms": 4999}),
     ("audio.input.turn_detection.idle_timeout_ms", {**VAD, "idle_timeout_ms": 30001}),
     ("audio.input.turn_detection.eagerness", {**VAD, "eagerness": "low"}),

@@ -37,6 +37,7 @@ from transports.http.chat import Chat
 from transports.http.client_secrets import ClientSecrets
 from transports.http.console.routes import CONSOLE_KEY_ID, Console
 from transports.http.cors import add_cors_headers, preflight
+from transports.http.malformed import request_log
 from transports.http.metrics import TrafficCollector, exposition
 from transports.http.middleware import add_headers, guard
 from transports.http.rate_limits import add_rate_limits, limit_by
@@ -111,7 +112,7 @@ def _add_translations(app: web.Application, translations: Translations) -> None:
 
 
 def _application(keys: KeyRing, realtime: Realtime) -> web.Application:
-    app = web.Application(middlewares=[guard(loopback_only=not keys.required)])
+    app = web.Application(middlewares=[guard(loopback_only=not keys.required)], handler_args={"logger": request_log()})
     app.on_response_prepare.append(add_headers)
     app.on_response_prepare.append(add_rate_limits)
     app.on_response_prepare.append(add_cors_headers)

@@ -109,13 +109,17 @@ MaxOutputTokens = Annotated[
 # --- Input ------------------------------------------------------------------------------------------------------
 
 
+MAX_TURN_MS: Final = 24 * 60 * 60 * 1000
+"""Longer than any session: the contract has no bound, and a number of four hundred digits is no duration."""
+
+
 class ServerVad(ConfigModel):
     """Turns by silence (contract 3.6). The defaults are those of the live service, not of its prose."""
 
     type: Literal["server_vad"] = "server_vad"
     threshold: float = Field(default=0.5, ge=0.0, le=1.0)
-    prefix_padding_ms: int = Field(default=300, ge=0)
-    silence_duration_ms: int = Field(default=200, ge=0)
+    prefix_padding_ms: int = Field(default=300, ge=0, le=MAX_TURN_MS)
+    silence_duration_ms: int = Field(default=200, ge=0, le=MAX_TURN_MS)
     idle_timeout_ms: int | None = Field(default=None, ge=5000, le=30000)
     create_response: bool = True
     interrupt_response: bool = True

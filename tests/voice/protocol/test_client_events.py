@@ -72,6 +72,11 @@ def test_a_tools_schema_may_not_be_deeper_than_can_be_sent_back() -> None:
             "Expected a value >= 1, but got 0 instead.",
         ),
         (
+            heard(turn_detection={"type": "server_vad", "prefix_padding_ms": 10**400}),
+            "Invalid 'session.audio.input.turn_detection.prefix_padding_ms': integer above maximum value. "
+            "Expected a value <= 86400000, but got a number of more than 18 digits instead.",
+        ),
+        (
             session(output_modalities=["audio", "text"]),
             "Invalid modalities: ['audio', 'text']. Supported combinations are: ['text'] and ['audio'].",
         ),
