@@ -193,7 +193,9 @@ class _Builder:
         agents = [(agent, self._tools[agent.name]) for agent in self._agents]
         aliases = [(Agent(name, engine, bare=True), none) for name, engine in self._config.aliases.items()]
         return {
-            agent.name: AgentRuntime(agent, source.make, tools, source.problem, source.make_translator)
+            agent.name: AgentRuntime(
+                agent, source.make, tools, source.problem, source.make_translator, source.detects_turns
+            )
             for agent, tools in (*agents, *aliases)
             for source in (engines[agent.engine],)
         }

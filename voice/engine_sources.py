@@ -44,6 +44,8 @@ class EngineSource:
     """Why it would raise now."""
     make_translator: Callable[[str], Translator] | None = None
     """Takes the session's id; None: this engine does not translate."""
+    detects_turns: bool = False
+    """It finds the caller's turns itself."""
 
 
 class EngineSources:
@@ -74,7 +76,11 @@ class EngineSources:
         """Return the source of an entry. An upstream comes with those it falls back to."""
         config = self._config.engines[name]
         if isinstance(config, UpstreamConfig):
-            return EngineSource(self._resilient(name, config), make_translator=self._translator(config))
+            return EngineSource(
+                self._resilient(name, config),
+                make_translator=self._translator(config),
+                detects_turns=config.turns == "upstream",
+            )
         if isinstance(config, CascadeConfig) and config.is_replaceable:
             return EngineSource(self._resilient(name, config), self._cascade(config).problem)
         return self._plain(name)

@@ -76,7 +76,7 @@ class SessionManager:
     def opening_settings(self) -> list[tuple[Agent, EngineSettings]]:
         """Return what each agent's sessions begin with, so that engines can be warmed for it."""
         return [
-            (runtime.agent, engine_settings(self._means.opened(runtime.agent, "", 0, None), runtime.tools.specs()))
+            (runtime.agent, engine_settings(self._means.opened(runtime, "", 0, None), runtime.tools.specs()))
             for runtime in self._agents.values()
         ]
 
@@ -103,7 +103,7 @@ class SessionManager:
 
     def preview(self, agent: Agent, opening: SessionUpdateBody) -> dict[str, Any]:
         """Return what a session with `agent` begins with when `opening` configures it. Raises: ContractError."""
-        return self._means.opened(agent, f"sess_{Ids().stem}", 0, opening).to_wire()
+        return self._means.opened(self._agents[agent.name], f"sess_{Ids().stem}", 0, opening).to_wire()
 
     def resolve_translator(self, model: str | None) -> Agent:
         """Return who translates. The contract's own model name means whoever answers, where nobody is called so.

@@ -54,6 +54,8 @@ class AgentRuntime:
     """Why a caller would not be served now, in a sentence with its remedy; None when all is well."""
     make_translator: Callable[[str], Translator] | None = None
     """Takes the session's id; None: this engine does not translate."""
+    detects_turns: bool = False
+    """Its engine finds the caller's turns itself, by their meaning where it is asked for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +90,16 @@ class Means:
     mcp: McpService | None = None
     judge: TurnJudge | None = None
 
+    def serves_semantic_vad(self, runtime: AgentRuntime) -> bool:
+        """True where somebody can tell by its meaning that a turn is complete."""
+        return self.judge is not None or runtime.detects_turns
+
     def opened(
-        self, agent: Agent, session_id: str, expires_at: int, opening: SessionUpdateBody | None
+        self, runtime: AgentRuntime, session_id: str, expires_at: int, opening: SessionUpdateBody | None
     ) -> SessionConfig:
         """Return what a session begins with. Raises: ContractError for what it would refuse."""
-        judges = self.judge is not None
-        config = conversation_config(agent, session_id, expires_at, serves_semantic_vad=judges)
+        judges = self.serves_semantic_vad(runtime)
+        config = conversation_config(runtime.agent, session_id, expires_at, serves_semantic_vad=judges)
         if opening is None:
             return config
         if opening.type == "transcription":
@@ -247,11 +253,11 @@ class Place(Admitted):
             audio_retention_s=limits.audio_retention_s,
             input_capacity_s=limits.input_capacity_s,
             serves_mcp=mcp is not None,
-            serves_semantic_vad=self._means.judge is not None or engine.capabilities.detects_turns,
+            serves_semantic_vad=self._means.serves_semantic_vad(self._runtime),
             mcp_auto_continue=mcp is not None and mcp.auto_continue,
         )
         expires_at = int(time.time() + limits.max_duration_s)
-        config = self._means.opened(agent, self.session_id, expires_at, self._opening)
+        config = self._means.opened(self._runtime, self.session_id, expires_at, self._opening)
         session = Session(config, traits, self._ids)
         return Runner(
             session,

@@ -89,6 +89,23 @@ async def test_a_session_begins_with_the_configuration_that_opened_it() -> None:
         await running
 
 
+@pytest.mark.parametrize("detects_turns", [True, False])
+async def test_semantic_turns_can_be_asked_for_from_the_start_where_the_engine_finds_them(detects_turns: bool) -> None:
+    agent = Agent("test", "fake", turn_detection={"type": "semantic_vad", "eagerness": "low"})
+    runtime = AgentRuntime(agent, lambda _: ScriptedEngine(Script()), Dispatcher([]), detects_turns=detects_turns)
+    metrics = Metrics(CollectorRegistry())
+    manager = SessionManager({"test": runtime}, "test", ActivityService(None), SessionLimits(), metrics)
+    detection = manager.preview(agent, SessionUpdateBody(type="realtime"))["audio"]["input"]["turn_detection"]
+    assert detection["type"] == ("semantic_vad" if detects_turns else "server_vad")
+    asked = {"type": "realtime", "audio": {"input": {"turn_detection": {"type": "semantic_vad", "eagerness": "high"}}}}
+    opening = SessionUpdateBody.model_validate(asked)
+    if not detects_turns:
+        with pytest.raises(ContractError, match="semantic_vad"):
+            manager.preview(agent, opening)
+    else:
+        assert manager.preview(agent, opening)["audio"]["input"]["turn_detection"]["eagerness"] == "high"
+
+
 async def test_a_sideband_steers_a_session_between_the_clients_own_events(transport):
     manager = make_manager()
     place = manager.admit(manager.resolve(None))

@@ -71,7 +71,7 @@ class EngineSettings:
     turn_detection: ServerVad | SemanticVad | None = None
     """For engines that detect turns; None: the client commits."""
     passed_on: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the session that only another server of the contract understands, in the wire's words."""
+    """Fields of the session that servers understand and models of ours do not, in the wire's words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ class LanguageOptions:
     reasoning_effort: str | None = None
     verbosity: str | None = None
     parallel_tool_calls: bool | None = None
+    """Where the session does not say."""
     strict_tools: bool = False
     """Structured outputs for tools whose schemas are closed."""
     sees_images: bool = False

@@ -49,7 +49,7 @@ def body(options: LanguageOptions, request: ResponseRequest, transcripts: Mappin
     if settings.tools:
         fields["tools"] = response_tools(settings.tools, strict=options.strict_tools)
         fields["tool_choice"] = response_tool_choice(settings.tool_choice)
-        fields["parallel_tool_calls"] = options.parallel_tool_calls
+        fields["parallel_tool_calls"] = settings.passed_on.get("parallel_tool_calls", options.parallel_tool_calls)
     return {name: value for name, value in fields.items() if value is not None} | options.extra
 
 

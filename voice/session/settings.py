@@ -81,7 +81,7 @@ def response_shape(config: SessionConfig, params: ResponseParams | None = None) 
 
 
 def _passed_on(config: SessionConfig, params: ResponseParams | None) -> dict[str, Any]:
-    """Return what no engine of ours works by, as far as it was set."""
+    """Return what models of ours do not work by, as far as it was set."""
     fields: dict[str, Any] = {
         "truncation": config.truncation if config.truncation != "auto" else None,
         "prompt": _given(params, "prompt", config.prompt),

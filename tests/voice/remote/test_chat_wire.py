@@ -18,6 +18,7 @@ from voice.engines.port import (
     ToolCallStarted,
 )
 from voice.errors import EngineProtocolError
+from voice.remote import responses_wire
 from voice.remote.chat_wire import ChatReader, body, usage_of
 from voice.remote.options import LanguageOptions
 from voice.session.items import Message, TextPart
@@ -51,6 +52,13 @@ def test_the_official_types_take_what_is_sent() -> None:
     assert sent["max_completion_tokens"] == 9
     assert sent["stream_options"] == {"include_usage": True}
     assert sent["parallel_tool_calls"] is True
+
+
+@pytest.mark.parametrize("make_body", [body, responses_wire.body], ids=["chat", "responses"])
+def test_what_the_client_says_of_parallel_calls_goes_before_what_the_operator_says(make_body: Any) -> None:
+    options = LanguageOptions("gpt-4o", parallel_tool_calls=True)
+    settings = EngineSettings(tools=TOOLS, passed_on={"parallel_tool_calls": False})
+    assert make_body(options, ResponseRequest("resp_1", ITEMS, settings), {})["parallel_tool_calls"] is False
 
 
 def test_what_is_not_set_is_not_sent() -> None:
