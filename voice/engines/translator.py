@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from voice.audio.frames import AudioFrame
+from voice.engines.port import EngineComplaint
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class TranslatedAudio:
     frame: AudioFrame
 
 
-Translated = SourceText | TranslatedText | TranslatedAudio
+Translated = SourceText | TranslatedText | TranslatedAudio | EngineComplaint
+"""What a translator says; a complaint is for the client, and the translation goes on."""
 
 
 class Translator(Protocol):

@@ -2,6 +2,7 @@
 
     open ──session.close──► closing ──all translated──► session.closed, 1000
      │                         └── the client waits; what it still sends is refused
+     ├── the translator complains ──► error; it goes on
      ├── its time is over ──► error session_expired, 1001
      └── the translator fails ──► error, 1011
 
@@ -15,6 +16,7 @@ from typing import Any
 import pybase64
 
 from voice.audio.frames import CORE_RATE_HZ, SAMPLE_BYTES, AudioFrame
+from voice.engines.port import EngineComplaint
 from voice.engines.translator import (
     SourceText,
     Translated,
@@ -140,6 +142,8 @@ class TranslationSession:
             case TranslatedAudio(frame) if frame.pcm:
                 delta = pybase64.b64encode_as_string(frame.pcm)
                 self._send(wire.OutputAudioDelta(event_id=event_id, delta=delta, elapsed_ms=elapsed_ms))
+            case EngineComplaint(code=code, message=message):
+                self._refuse(ContractError(message, code=code, param="session"))
         return self._take()
 
     def receive_finished(self) -> list[TranslationEffect]:

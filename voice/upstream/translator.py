@@ -12,14 +12,24 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final
 
 import pybase64
+import structlog
 
 from voice.audio.frames import CORE_RATE_HZ, SAMPLE_BYTES, AudioFrame
-from voice.engines.translator import SourceText, Translated, TranslatedAudio, TranslatedText, TranslatorSettings
-from voice.errors import EngineError, EngineProtocolError
+from voice.engines.port import EngineComplaint
+from voice.engines.translator import (
+    SourceText,
+    Translated,
+    TranslatedAudio,
+    TranslatedText,
+    TranslatorSettings,
+)
+from voice.errors import EngineError, EngineProtocolError, EngineRefused, EngineUnavailable
 from voice.upstream.answer import failure
 from voice.upstream.connection import Socket
 from voice.upstream.options import UpstreamOptions, address
 from voice.upstream.words import Event
+
+_log = structlog.get_logger(__name__)
 
 _WAITING_EVENTS: Final = 4096
 """Of a translation that nobody takes: minutes of speech."""
@@ -34,6 +44,8 @@ class TranslationLine:
         self._waiting: deque[Translated] = deque()
         self._news = asyncio.Event()
         self._is_over = False
+        self._rest = b""
+        """Half a sample, whose other half has not come."""
 
     @property
     def is_usable(self) -> bool:
@@ -55,7 +67,7 @@ class TranslationLine:
             case {"type": "session.output_audio.delta", "delta": str(audio)}:
                 self._put_audio(audio)
             case {"type": "error", "error": dict(body)}:
-                self.lose(failure(body.get("code"), body.get("message")))
+                self._receive_error(body)
 
     def lose(self, error: EngineError) -> None:
         """Nothing more will come; after the end that is no loss."""
@@ -76,6 +88,19 @@ class TranslationLine:
             self._news.clear()
             await self._news.wait()
 
+    def _receive_error(self, body: dict[str, Any]) -> None:
+        """Take an `error`: it ends a session that is not made yet, that may go on no longer, and no other."""
+        code, message = body.get("code"), body.get("message")
+        error = failure(code, message)
+        _log.warning("upstream error", code=code, message=str(message)[:200])
+        if code == "session_expired":
+            self.lose(EngineUnavailable("The upstream's session is over."))
+        elif isinstance(error, EngineRefused) or not self.created.is_set():
+            self.lose(error)
+        else:  # contract 2.6: ordinary errors close nothing
+            words = f"The upstream complains: {str(message)[:200]}"
+            self._put(EngineComplaint(code if isinstance(code, str) else None, words))
+
     def _put(self, event: Translated) -> None:
         if len(self._waiting) >= _WAITING_EVENTS:
             self.lose(EngineProtocolError("The upstream translates faster than anybody listens."))
@@ -85,11 +110,21 @@ class TranslationLine:
 
     def _put_audio(self, audio: str) -> None:
         try:
-            pcm = pybase64.b64decode(audio, validate=True)
+            pcm = self._rest + pybase64.b64decode(audio, validate=True)
         except ValueError:
             self.lose(EngineProtocolError("The upstream sent audio that is no base64."))
             return
-        self._put(TranslatedAudio(AudioFrame(pcm[: len(pcm) // SAMPLE_BYTES * SAMPLE_BYTES], CORE_RATE_HZ)))
+        whole = len(pcm) // SAMPLE_BYTES * SAMPLE_BYTES
+        self._rest = pcm[whole:]
+        self._put(TranslatedAudio(AudioFrame(pcm[:whole], CORE_RATE_HZ)))
+
+
+class TranslationSocket(Socket[TranslationLine]):
+    """The connection. Its sound goes where a translation hears it."""
+
+    def send_audio(self, audio: str) -> None:
+        """Append audio, in base64."""
+        self._put(f'{{"type":"session.input_audio_buffer.append","audio":"{audio}"}}')
 
 
 class UpstreamTranslator:
@@ -103,9 +138,8 @@ class UpstreamTranslator:
         on_heard: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         """`on_heard` is told how much was sent there: translations are paid by the minute."""
-        self._socket: Socket[TranslationLine] = Socket(
-            options, address(options, "translation"), lambda _: TranslationLine(), safety_identifier
-        )
+        url = address(options, "translation")
+        self._socket = TranslationSocket(options, url, lambda _: TranslationLine(), safety_identifier)
         self._on_heard = on_heard
 
     @property
@@ -124,8 +158,7 @@ class UpstreamTranslator:
 
     def hear(self, frame: AudioFrame) -> None:
         """Pass audio on."""
-        audio = pybase64.b64encode_as_string(frame.pcm)
-        self._socket.send({"type": "session.input_audio_buffer.append", "audio": audio})
+        self._socket.send_audio(pybase64.b64encode_as_string(frame.pcm))
         self._on_heard(frame.duration_ms / 1000)
 
     def finish(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from voice.audio.frames import CORE_RATE_HZ, AudioFrame
+from voice.engines.port import EngineComplaint
 from voice.engines.translator import SourceText, TranslatedAudio, TranslatedText, TranslatorSettings
 from voice.errors import EngineUnavailable
 from voice.ids import Ids
@@ -109,6 +110,13 @@ def test_the_callers_own_words_come_only_where_they_are_asked_for(stepper: Stepp
     assert (event["type"], event["delta"]) == ("session.input_transcript.delta", "hello")
     stepper.update(input={"transcription": None})
     assert stepper.session.receive_translated(SourceText("hello")) == []
+
+
+def test_what_the_translator_complains_of_is_an_error_for_the_client_and_no_end(stepper: Stepper) -> None:
+    effects = stepper.session.receive_translated(EngineComplaint("invalid_value", "No such language."))
+    told = error(effects)
+    assert (told["code"], told["message"], told["param"]) == ("invalid_value", "No such language.", "session")
+    assert heard(stepper.append(STEP)) != []
 
 
 def test_an_update_changes_what_it_names_and_tells_the_translator(stepper: Stepper) -> None:

@@ -1,10 +1,30 @@
 """What an upstream's translation session says, and how it ends; no socket."""
 
+from typing import cast
+
 import pytest
 
+from voice.audio.frames import CORE_RATE_HZ, AudioFrame
+from voice.engines.port import EngineComplaint
 from voice.engines.translator import SourceText, Translated, TranslatedAudio, TranslatedText, TranslatorSettings
-from voice.errors import EngineProtocolError, EngineRefused, EngineUnavailable
-from voice.upstream.translator import TranslationLine, session_of
+from voice.errors import EngineError, EngineProtocolError, EngineRefused, EngineUnavailable
+from voice.upstream.direct import DirectConnection
+from voice.upstream.options import UpstreamOptions
+from voice.upstream.translator import TranslationLine, UpstreamTranslator, session_of
+
+
+class Stuck:
+    """A connection whose other side reads nothing."""
+
+    def __init__(self) -> None:
+        self.waiting_bytes = 0
+        self.transport = self
+
+    def send_now(self, text: str) -> None:
+        self.waiting_bytes += len(text)
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting_bytes
 
 
 async def taken(line: TranslationLine) -> list[Translated]:
@@ -17,12 +37,12 @@ async def test_words_and_sound_come_in_order_until_the_session_is_closed() -> No
     line.receive({"type": "session.input_transcript.delta", "delta": "hello"})
     line.receive({"type": "session.output_transcript.delta", "delta": "hola"})
     line.receive({"type": "session.output_audio.delta", "delta": "AAAB"})  # three bytes: one sample and a half
+    line.receive({"type": "session.output_audio.delta", "delta": "AgIC"})  # the other half, and one more
     line.receive({"type": "session.news"})
     line.receive({"type": "session.closed"})
-    source, words, sound = await taken(line)
+    source, words, *sound = await taken(line)
     assert (source, words) == (SourceText("hello"), TranslatedText("hola"))
-    assert isinstance(sound, TranslatedAudio)
-    assert sound.frame.pcm == b"\0\0"
+    assert [event.frame.pcm for event in sound if isinstance(event, TranslatedAudio)] == [b"\0\0", b"\1\2\2\2"]
     line.lose(EngineUnavailable("The connection was closed."))  # which is what follows, and no loss
     assert line.error is None
 
@@ -43,6 +63,39 @@ async def test_a_refusal_ends_it_by_its_name() -> None:
     assert line.created.is_set()
     with pytest.raises(EngineRefused, match="Wrong key"):
         await taken(line)
+
+
+async def test_what_it_complains_of_is_passed_on_and_the_translation_goes_on() -> None:
+    line = TranslationLine()
+    line.receive({"type": "session.created"})
+    line.receive({"type": "error", "error": {"code": "invalid_value", "message": "No such language.", "param": None}})
+    line.receive({"type": "session.output_transcript.delta", "delta": "hola"})
+    line.receive({"type": "session.closed"})
+    complaint, words = await taken(line)
+    assert complaint == EngineComplaint("invalid_value", "The upstream complains: No such language.")
+    assert words == TranslatedText("hola")
+
+
+@pytest.mark.parametrize(
+    ("code", "how"), [("session_expired", EngineUnavailable), ("insufficient_quota", EngineRefused)]
+)
+async def test_what_it_may_not_go_on_after_ends_it(code: str, how: type[EngineError]) -> None:
+    line = TranslationLine()
+    line.receive({"type": "session.created"})
+    line.receive({"type": "error", "error": {"code": code, "message": "It is over."}})
+    assert not line.is_usable
+    with pytest.raises(how):
+        await taken(line)
+
+
+async def test_an_upstream_that_takes_no_sound_is_given_up_however_much_was_said_before() -> None:
+    translator, server = UpstreamTranslator(UpstreamOptions(url="ws://127.0.0.1:1/v1")), Stuck()
+    translator._socket._socket = cast("DirectConnection", server)
+    for _ in range(10 * 60 * 5):  # ten minutes, in steps of 200 ms
+        translator.hear(AudioFrame(bytes(9600), CORE_RATE_HZ))
+    with pytest.raises(EngineUnavailable, match="does not take"):
+        await anext(translator.translate())
+    assert server.waiting_bytes < 9_000_000
 
 
 async def test_sound_that_is_no_base64_ends_it() -> None:
