@@ -98,7 +98,7 @@ def build_app(
     if translations is not None:
         _add_translations(app, Translations(translations, keys, secrets, limits, traffic))
     if webrtc is not None:
-        _add_webrtc(app, registry, WebRtcCalls(sessions, keys, secrets, calls, webrtc))
+        _add_webrtc(app, registry, WebRtcCalls(sessions, keys, secrets, calls, webrtc, translates_beta))
     if console is not None:
         app.add_routes(Console(sessions, readers, secrets, webrtc).routes())
     if single_requests is not None:

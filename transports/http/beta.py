@@ -1,6 +1,7 @@
 """Clients of the beta: how they are known, what they are told, and the two routes that they got their keys from.
 
-`server.beta_clients: refuse`     their socket is opened, told what to change, and closed with 4000 (contract 2.6)
+`server.beta_clients: refuse`     their socket is opened, told what to change, and closed with 4000 (contract 2.6);
+                                  their calls over WebRTC are refused in the same words
 `server.beta_clients: translate`  they are served in their own words (contract 1.7, 7.7)
 """
 
@@ -25,6 +26,10 @@ BETA_PROTOCOL: Final = "openai-beta.realtime-v1"
 
 REFUSED_CODE: Final = "beta_api_shape_disabled"
 _OPERATOR: Final = "Or have the operator of this service set 'server.beta_clients: translate'."
+_REMEDIES: Final = (
+    "The Realtime beta API is not served. Use the GA API: leave out the header 'OpenAI-Beta: realtime=v1' (in a "
+    f"browser the subprotocol '{BETA_PROTOCOL}'), with the GA names of events and fields. {_OPERATOR}"
+)
 
 
 def is_beta(request: web.Request) -> bool:
@@ -34,12 +39,13 @@ def is_beta(request: web.Request) -> bool:
 
 def refusal() -> ErrorEvent:
     """Return what a client is told over WebSocket: the remedies."""
-    message = (
-        "The Realtime beta API is not served. Use the GA API: leave out the header 'OpenAI-Beta: realtime=v1' (in a "
-        f"browser the subprotocol '{BETA_PROTOCOL}'), with the GA names of events and fields. {_OPERATOR}"
-    )
-    body = ErrorBody(type="invalid_request_error", code=REFUSED_CODE, message=message, param=None, event_id=None)
+    body = ErrorBody(type="invalid_request_error", code=REFUSED_CODE, message=_REMEDIES, param=None, event_id=None)
     return ErrorEvent(event_id=Ids().mint("event"), error=body)
+
+
+def call_refusal() -> ApiError:
+    """Return what a client is told that wants to call over WebRTC."""
+    return ApiError(400, _REMEDIES, code=REFUSED_CODE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """`POST /v1/realtime/calls`: an offer in, an answer out, and a session for as long as the connection lives.
 
-key 401 → type 415 → size 413 → SDP 400 → session 400 → model 404 → place 429/503 → 201 ─► connected ─► session
-                                                                                      └─► nobody came: place free
+key 401 → beta 400 → type 415 → size 413 → SDP 400 → session 400 → model 404 → place 429/503 → 201
+    201 ─► connected ─► session
+     └──► nobody came: place free
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from transports.http.auth import Caller, KeyRing, identify_caller
+from transports.http.beta import call_refusal, is_beta
 from transports.http.calls import Call, Calls, call_not_found
 from transports.http.client_secrets import ClientSecrets
 from transports.http.errors import ApiError
@@ -31,7 +33,8 @@ from transports.webrtc.network import Network
 from transports.webrtc.peer import Peer
 from transports.webrtc.settings import WebRtcSettings, link_headers
 from transports.webrtc.transport import WebRtcTransport
-from voice.protocol.dialect import GA, beta_dialect
+from voice.protocol.client_events import ClientEvent
+from voice.protocol.dialect import GA, Dialect, beta_dialect
 from voice.protocol.opening import combine, decode_opening
 from voice.protocol.session_config import SessionUpdateBody
 
@@ -53,6 +56,8 @@ class WebRtcCalls:
     secrets: ClientSecrets
     calls: Calls
     settings: WebRtcSettings = field(default_factory=WebRtcSettings)
+    translates_beta: bool = False
+    """Clients of the beta are served in their own words, and not refused."""
     traffic: MediaTraffic = field(default_factory=MediaTraffic)
     certificates: CertificateStore = field(default_factory=CertificateStore)
     _network: Network | None = None
@@ -92,6 +97,7 @@ class WebRtcCalls:
     async def create(self, request: web.Request) -> web.Response:
         """Answer an offer."""
         caller = identify_caller(request, self.keys, self.secrets)
+        dialect = self._dialect(request, caller)
         limit_by(request, lambda: self.sessions.room(caller.key_id))
         sdp, opening = await _read_body(request)
         offer = _read_offer(sdp)
@@ -101,7 +107,7 @@ class WebRtcCalls:
             self.sessions.preview(agent, opening)  # what a session would refuse is refused here, with its words
         place = self.sessions.admit(agent, key_id=caller.key_id, opening=opening)
         call_id = self.calls.new_id()
-        answer = await self._begin(place, offer, call_id, caller)
+        answer = await self._begin(place, offer, call_id, caller, dialect)
         log.info(
             "call created",
             call_id=call_id,
@@ -133,7 +139,17 @@ class WebRtcCalls:
         self._group.create_task(_apart(transport.finish_restart(offer), call_id), name=f"{call_id} restart")
         return web.Response(text=answer, content_type=SDP_TYPE)
 
-    async def _begin(self, place: Place, offer: RemoteDescription, call_id: str, caller: Caller) -> str:
+    def _dialect(self, request: web.Request, caller: Caller) -> Dialect[ClientEvent]:
+        """Return how the caller speaks. Raises: ApiError 400 to clients of the beta where they are not served."""
+        if not is_beta(request) and not caller.speaks_beta:
+            return GA
+        if not self.translates_beta:
+            raise call_refusal()
+        return beta_dialect()
+
+    async def _begin(
+        self, place: Place, offer: RemoteDescription, call_id: str, caller: Caller, dialect: Dialect[ClientEvent]
+    ) -> str:
         """Open the sockets and let the call wait for its peer; return the answer."""
         if self._network is None or self._ticker is None or self._group is None:
             raise RuntimeError("calls are made between start and close_all")
@@ -146,7 +162,6 @@ class WebRtcCalls:
             if isinstance(error, PortsTaken):
                 raise _no_port() from error
             raise
-        dialect = beta_dialect() if caller.speaks_beta else GA
         transport = WebRtcTransport(peer, self._ticker, self.settings.limits, dialect)
         call = Call(SharedTransport(transport, place.receive), place, caller.key_id)
         self._open[call_id] = transport

@@ -4,9 +4,13 @@ from typing import Any
 
 import pytest
 
-from tests.transports.http.webrtc_calls import SETTINGS, call, next_event
+from tests.transports.http.webrtc_calls import LOOPBACK, SETTINGS, call, next_event, offer
 from transports.http.client_secrets import PREFIX
 from transports.port import Transport
+from transports.webrtc import description
+from transports.webrtc.dtls import CertificateStore
+from transports.webrtc.network import Network
+from transports.webrtc.peer import Peer
 from voice.audio.frames import AudioFrame
 from voice.protocol.client_events import InputAudioBufferAppend, SessionUpdate
 from voice.protocol.server_events import ResponseOutputAudioTranscriptDone, SessionCreated
@@ -101,6 +105,42 @@ async def test_such_a_secret_marks_a_call_of_a_browser(start: Any) -> None:
         assert peer.channel is not None
         peer.channel.send('{"type":"session.update","session":{"voice":"verse"}}')
         assert (await next_event(messages))["type"] == "response.audio_transcript.done"
+
+
+async def test_the_header_marks_a_call_too(start: Any) -> None:
+    friendly = await start(translates_beta=True, webrtc=SETTINGS)
+
+    async def talk(transport: Transport) -> None:
+        config = SessionConfig(id="sess_1", model="receptionist", expires_at=1)
+        transport.send_event(SessionCreated(event_id="event_1", session=config.to_wire()))
+        await anext(aiter(transport.client_events()))
+
+    friendly.sessions.talk = talk
+    peer = Peer(Network(LOOPBACK), CertificateStore(), None, is_controlling=True)
+    headers = {**HEADER, "Content-Type": "application/sdp"}
+    async with friendly.client.post("/v1/realtime", data=await peer.offer(), headers=headers) as answer:
+        assert answer.status == 201
+        peer.accept(description.read(await answer.text()))
+    assert peer.channel is not None
+    peer.channel.open()
+    try:
+        await peer.connect()
+        created = await next_event(peer.channel.messages())
+    finally:
+        await peer.aclose()
+    assert created["session"]["modalities"] == ["audio", "text"]
+
+
+@pytest.mark.parametrize("path", ["/v1/realtime?model=receptionist", "/v1/realtime/calls"])
+async def test_a_call_with_the_header_is_told_what_to_change(start: Any, path: str) -> None:
+    service = await start(webrtc=SETTINGS)
+    headers = {**HEADER, "Content-Type": "application/sdp"}
+    async with service.client.post(path, data=await offer(), headers=headers) as answer:
+        assert answer.status == 400
+        error = (await answer.json())["error"]
+    assert error["code"] == "beta_api_shape_disabled"
+    assert "OpenAI-Beta" in error["message"]
+    assert service.sessions.admitted == []
 
 
 async def test_a_bad_body_is_refused_in_its_own_words(friendly: Any) -> None:
