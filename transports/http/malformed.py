@@ -1,12 +1,17 @@
-"""Keeps what malformed requests hold out of the log.
+"""Keeps what malformed and broken requests hold out of the log.
 
 aiohttp answers what is no HTTP before any middleware sees it, and logs it as an error with the place that is wrong in
 quotes: of a header that ends in a stray character, a key and all.
 """
 
 import logging
+from typing import Final
 
+from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+
+_FAULTS_OF_CLIENTS: Final = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
+"""No HTTP, a body that is not what its headers say, and one that broke off."""
 
 
 def request_log() -> logging.Logger:
@@ -17,9 +22,9 @@ def request_log() -> logging.Logger:
 
 
 def _without_contents(record: logging.LogRecord) -> bool:
-    """Tell in one line that a malformed request came; anyone on the network can send one, so it is no error of ours."""
+    """Tell in one line that such a request came; anyone on the network can send one, so it is no error of ours."""
     error = record.exc_info[1] if record.exc_info else None
-    if not isinstance(error, HttpProcessingError):
+    if not isinstance(error, _FAULTS_OF_CLIENTS):
         return True
     record.levelno = min(record.levelno, logging.INFO)
     record.levelname = logging.getLevelName(record.levelno)

@@ -47,6 +47,9 @@ def guard(*, loopback_only: bool) -> Middleware:
             return _refusal(request, _from_http(request, error))
         except (ContractError, CapacityError, EngineError) as error:
             return _refusal(request, from_voice(error))
+        except web.RequestPayloadError:
+            message = "The body is not what the headers of the request say."
+            return _refusal(request, ApiError(400, message, code="invalid_body"))
         except ConnectionError:
             raise  # the client is gone: nobody to answer, nothing to mend
         except Exception:  # the boundary of a request: logged here, once

@@ -44,6 +44,8 @@ def decode_secret_request(
         value = _decoder.decode(body) if body.strip() else {}
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise ContractError("We could not parse the JSON body of your request.", code=None) from None
+    if not isinstance(value, dict):
+        raise ContractError("Invalid body: expected a JSON object.", code="invalid_type")
     try:
         return model.model_validate(value if translate is None else translate(value))
     except ValidationError as error:

@@ -61,6 +61,13 @@ async def test_a_bad_configuration_is_refused_with_its_path(locked: Any, body: d
         assert (await answer.json())["error"]["param"] == param
 
 
+@pytest.mark.parametrize("body", ["[]", "null", '"realtime"'])
+async def test_what_is_no_object_is_refused(locked: Any, body: str) -> None:
+    async with locked.client.post(PATH, data=body, headers=KIOSK) as answer:
+        error = (await answer.json())["error"]
+    assert (answer.status, error["message"]) == (400, "Invalid body: expected a JSON object.")
+
+
 async def test_what_is_not_json_is_refused(locked: Any) -> None:
     async with locked.client.post(PATH, data=b"{", headers=KIOSK) as answer:
         assert answer.status == 400
