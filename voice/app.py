@@ -36,7 +36,7 @@ from voice.config import API_MODELS, TURN_COMPLETION_MODEL, VOICE_ACTIVITY_MODEL
 from voice.config_engines import CascadeConfig, ScriptedConfig
 from voice.config_file import Loaded
 from voice.embedded import EmbeddedModels
-from voice.engine_sources import EngineSource, EngineSources
+from voice.engine_sources import EngineSource, EngineSources, try_upstreams
 from voice.engines.prompt import prefix as prompt_prefix
 from voice.engines.script import Script
 from voice.errors import ConfigError, ConfigProblems, ModelError
@@ -88,7 +88,15 @@ async def _run(loaded: Loaded, announcer: Announcer) -> None:
     service = compose(loaded)
     certificate = _certificate(loaded.config)
     line = PhoneLine(loaded.config.sip, service.phone) if service.phone is not None else None
-    served = Served(service.application, service.sessions, announcer, service.models, certificate, line)
+    served = Served(
+        service.application,
+        service.sessions,
+        announcer,
+        service.models,
+        certificate,
+        line,
+        lambda: try_upstreams(loaded.config),
+    )
     await serve(served, loaded.config.server)
 
 

@@ -22,11 +22,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from voice.config import TURN_COMPLETION_MODEL, Config, ServerConfig
-from voice.config_engines import UpstreamConfig
 from voice.config_file import load
 from voice.config_sip import SipConfig
 from voice.config_webrtc import WebRtcConfig
-from voice.errors import ConfigError, EngineError, ModelError
+from voice.errors import ConfigError, ModelError
 from voice.models import manifest
 from voice.talk.service import is_ready
 
@@ -269,27 +268,17 @@ def check_models(config: Config) -> Iterator[Finding]:
 
 def check_upstreams(config: Config) -> Iterator[Finding]:
     """Open a session at every upstream that somebody answers with, and close it."""
-    for name in config.engines_used:
-        engine = config.engines.get(name)
-        if not isinstance(engine, UpstreamConfig):
-            continue
-        from voice.engine_sources import upstream_options
-        from voice.upstream.connection import Connection
+    from voice.engine_sources import upstream_options, upstreams_used
+    from voice.upstream.trial import find_obstacle, shown_address
 
-        async def reach(engine: UpstreamConfig = engine) -> None:
-            connection = Connection(upstream_options(engine))
-            try:
-                await connection.open()
-            finally:
-                await connection.aclose()
-
-        try:
-            asyncio.run(reach())
-        except EngineError as error:
+    for name, engine in upstreams_used(config):
+        address = shown_address(engine.url)
+        obstacle = asyncio.run(find_obstacle(upstream_options(engine)))
+        if obstacle is not None:
             fix = f"look at engines.{name} in the configuration: url, model, key"
-            yield Finding(f"engine {name}", "fail", f"{engine.url}: {error.message}", fix)
+            yield Finding(f"engine {name}", "fail", f"{address}: {obstacle}", fix)
         else:
-            yield Finding(f"engine {name}", "ok", f"{engine.url} opens a session")
+            yield Finding(f"engine {name}", "ok", f"{address} opens a session")
 
 
 def check_disk(folder: Path, needed_bytes: int) -> Finding:

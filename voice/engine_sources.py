@@ -1,9 +1,12 @@
 """Where sessions get their engines: one source for each entry under `engines:` that somebody answers with."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
 from hashlib import sha256
+
+import structlog
 
 from voice.config import Config
 from voice.config_engines import CascadeConfig, RemoteServer, ReplaceableConfig, ScriptedConfig, UpstreamConfig
@@ -30,6 +33,9 @@ from voice.remote.speaking import RemoteSpeaking
 from voice.remote.thinking import RemoteThinking
 from voice.upstream.options import UpstreamOptions
 from voice.upstream.translator import UpstreamTranslator
+from voice.upstream.trial import find_obstacle, shown_address
+
+_log = structlog.get_logger(__name__)
 
 _SERVER_FIELDS = set(RemoteServer.model_fields) - {"model"}
 
@@ -198,6 +204,37 @@ class EngineSources:
         key = config.key.get_secret_value() if config.key is not None else None
         server = Server(config.url, key, config.all_headers, config.query)
         return Api(self._pool, server, RetryPolicy(attempts=config.attempts))
+
+
+async def try_upstreams(config: Config) -> None:
+    """Try every upstream that somebody answers with, and log those with which no session can be had."""
+    async with asyncio.TaskGroup() as trials:
+        for name, engine in upstreams_used(config):
+            trials.create_task(_try(name, engine), name=f"try {name}")
+
+
+def upstreams_used(config: Config) -> Iterator[tuple[str, UpstreamConfig]]:
+    """Yield the upstreams that agents and aliases name, and that those fall back to."""
+    for name in config.engines_used:
+        engine = config.engines.get(name)
+        if isinstance(engine, UpstreamConfig):
+            yield name, engine
+
+
+async def _try(name: str, engine: UpstreamConfig) -> None:
+    try:
+        obstacle = await find_obstacle(upstream_options(engine))
+    except Exception:  # noqa: BLE001 - the boundary of a task
+        _log.exception("an upstream could not be tried out", engine=name)
+        return
+    if obstacle is not None:
+        _log.warning(
+            "an upstream serves no session",
+            engine=name,
+            address=shown_address(engine.url),
+            cause=obstacle,
+            meanwhile=f"{' or '.join(engine.fallback)} answers" if engine.fallback else "callers hear an apology",
+        )
 
 
 def _identifier(config: UpstreamConfig, session_id: str) -> str | None:

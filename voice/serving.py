@@ -12,10 +12,10 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 from aiohttp import web
@@ -132,6 +132,8 @@ class Served:
     """None where TLS is not served."""
     phone_line: PhoneLine | None = None
     """None where no phone rings."""
+    try_engines: Callable[[], Coroutine[Any, Any, None]] | None = None
+    """Tries the engines out once, beside everything else, and says what is wrong with them; raises nothing."""
 
 
 async def serve(served: Served, config: ServerConfig) -> None:
@@ -140,31 +142,34 @@ async def serve(served: Served, config: ServerConfig) -> None:
     # aiohttp's own wait at the end is not needed: the sessions have been drained by then.
     runner = web.AppRunner(served.application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
-    load: asyncio.Task[None] | None = None
-    renew: asyncio.Task[None] | None = None
+    beside: list[asyncio.Task[None]] = []
     try:
         with stop.handled():
-            if served.certificate is not None:
-                served.announcer.listening(*await _listen(runner, config, served.certificate.context))
-                renew = asyncio.create_task(_renew(served.certificate), name="renew certificate")
-            else:
-                served.announcer.listening(*await _listen(runner, config))
+            context = served.certificate.context if served.certificate is not None else None
+            served.announcer.listening(*await _listen(runner, config, context))
             if served.phone_line is not None:
                 await served.phone_line.open()
                 served.announcer.ringing(served.phone_line.listening)
-            load = asyncio.create_task(_load(served), name="load models")
+            beside = [asyncio.create_task(work, name=name) for name, work in _work_beside(served)]
             await stop.first.wait()
             await _drain(served, stop, config.drain_s)
     finally:
-        for task in (load, renew):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait({task})
+        for task in beside:
+            task.cancel()
+            await asyncio.wait({task})
         if served.phone_line is not None:
             await _within(served.phone_line.aclose(), "hang up")
         await _within(runner.cleanup(), "close the connections")
         if served.models is not None:
             await _within(served.models.aclose(), "end the model host")
+
+
+def _work_beside(served: Served) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
+    yield "load models", _load(served)
+    if served.certificate is not None:
+        yield "renew certificate", _renew(served.certificate)
+    if served.try_engines is not None:
+        yield "try engines", served.try_engines()
 
 
 async def _renew(certificate: Certificate) -> None:

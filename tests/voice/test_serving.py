@@ -3,6 +3,8 @@
 import asyncio
 import errno
 import socket
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -60,7 +62,7 @@ class World:
 def listen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bind nothing."""
 
-    async def listening(_runner: web.AppRunner, config: ServerConfig) -> tuple[str, int]:
+    async def listening(_runner: web.AppRunner, config: ServerConfig, _context: object) -> tuple[str, int]:
         return config.host, config.port
 
     monkeypatch.setattr(voice.serving, "_listen", listening)
@@ -72,7 +74,12 @@ def frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gc.freeze", lambda: None)
 
 
-async def run(world: World, monkeypatch: pytest.MonkeyPatch, line: "Line | None" = None) -> None:
+async def run(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    line: "Line | None" = None,
+    try_engines: Callable[[], Coroutine[Any, Any, None]] | None = None,
+) -> None:
     def take(_signal: int, handler: object) -> None:
         world.handler = handler  # type: ignore[assignment]
 
@@ -80,7 +87,8 @@ async def run(world: World, monkeypatch: pytest.MonkeyPatch, line: "Line | None"
     monkeypatch.setattr(loop, "add_signal_handler", take, raising=False)
     monkeypatch.setattr(loop, "remove_signal_handler", lambda _signal: None, raising=False)
     async with asyncio.timeout(5):
-        await serve(Served(web.Application(), world, world, world, phone_line=line), ServerConfig(drain_s=7))
+        served = Served(web.Application(), world, world, world, phone_line=line, try_engines=try_engines)
+        await serve(served, ServerConfig(drain_s=7))
 
 
 @pytest.mark.usefixtures("listen")
@@ -91,6 +99,25 @@ async def test_it_listens_before_the_models_are_loaded(monkeypatch: pytest.Monke
     assert world.seen == [
         "listening 127.0.0.1:8080", "loading", "ready", "stopping 1", "draining 7", "drained", "closed",
     ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("listen")
+async def test_engines_that_are_tried_out_for_long_do_not_keep_it_from_being_ready(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    world.drained.set()
+
+    async def try_for_ever() -> None:
+        world.note("trying")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            world.note("tried")
+
+    await run(world, monkeypatch, try_engines=try_for_ever)
+    assert {"ready", "trying"} <= set(world.seen)
+    assert world.seen.index("tried") > world.seen.index("drained"), "it ends with the service"
 
 
 @pytest.mark.usefixtures("listen")

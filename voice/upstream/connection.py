@@ -89,8 +89,11 @@ class Socket(Generic[_Line]):
         """The connection is of no use any more, whoever found that out."""
         self._running: asyncio.Task[None] | None = None
 
-    async def open(self) -> None:
-        """Connect, and return when the upstream's session stands. Raises: EngineError; nothing is left open then."""
+    async def open(self, *, is_trial: bool = False) -> None:
+        """Connect, and return when the upstream's session stands. Raises: EngineError; nothing is left open then.
+
+        Why not is logged, but for a trial, which tells it itself.
+        """
         options = self._options
         is_local = urlsplit(options.url).hostname in ("localhost", "127.0.0.1", "::1")
         make: Any = partial(
@@ -113,7 +116,7 @@ class Socket(Generic[_Line]):
                 self._running = asyncio.create_task(self._run(socket), name=self.request_id)
                 await self.line.created.wait()
         except (OSError, TimeoutError, InvalidHandshake, InvalidURI, ConnectionClosed) as error:
-            failed = _refusal(error)
+            failed = _refusal(error, _log.debug if is_trial else _log.warning)
             await self.aclose()
             raise failed from error
         except BaseException:
@@ -204,14 +207,14 @@ def _closed(code: int | None, reason: str | None) -> EngineError:
     return EngineRefused(words) if code in _REFUSED_CLOSES else EngineUnavailable(words)
 
 
-def _refusal(error: Exception) -> EngineError:
+def _refusal(error: Exception, tell: Callable[..., object]) -> EngineError:
     """Say why there is no connection; what the upstream wrote decides whether to come back."""
     if not isinstance(error, InvalidStatus):
         if isinstance(error, InvalidURI):
             return EngineRefused("The upstream's URL is not one.")
         if isinstance(error, TimeoutError):
             return EngineUnavailable("The upstream did not answer the handshake in time.")
-        _log.warning("upstream not reached", cause=f"{type(error).__name__}: {error}"[:200])
+        tell("upstream not reached", cause=f"{type(error).__name__}: {error}"[:200])
         if isinstance(error, InvalidHandshake | ConnectionClosed | ConnectionResetError | BrokenPipeError):
             return EngineUnavailable("The upstream broke the handshake off.")
         return EngineUnavailable("The upstream cannot be reached.")
@@ -219,7 +222,7 @@ def _refusal(error: Exception) -> EngineError:
     with suppress(ValueError, KeyError, TypeError, AttributeError):
         said = json.loads(error.response.body or b"")["error"]
         code, words = said.get("code"), str(said.get("message"))[:200]
-    _log.warning("upstream refused", status=status, code=code, message=words)
+    tell("upstream refused", status=status, code=code, message=words)
     message = f"The upstream refused the connection ({status}{' ' + code if code else ''})."
     if not may_retry(status, code):
         return EngineRefused(message)
