@@ -33,6 +33,8 @@ LOUD_DBFS = -25.0
 class EchoPlace:
     """Says what it hears: the whole way of a call but for its session."""
 
+    session_id = "sess_echo"
+
     async def run(self, transport: Transport, phone: PhoneCall | None = None) -> None:
         """Echo until the caller hangs up."""
         async for frame in transport.frames():

@@ -46,6 +46,8 @@ _STEP = 960
 class EchoPlace:
     """A session that plays every frame back."""
 
+    session_id = "sess_echo"
+
     async def run(self, transport: Transport, phone: PhoneCall | None = None) -> None:
         """Echo until the caller is gone."""
         async for frame in transport.frames():

@@ -92,15 +92,13 @@ class Dispatcher:
         try:
             values = chosen.read_arguments(arguments, context)
         except ArgumentsInvalid as error:
-            _log.info("tool_arguments_invalid", tool=name, session_id=context.session_id)
+            _log.info("tool_arguments_invalid", tool=name, session=context.session_id)
             return _failure(chosen, f"{name} was not run: {error}. Call it again with this corrected.")
         except Exception as error:  # noqa: BLE001 -- validators are the tool author's code
-            _log.error(
-                "tool_arguments_unreadable", tool=name, session_id=context.session_id, exception=_traceback(error)
-            )
+            _log.error("tool_arguments_unreadable", tool=name, session=context.session_id, exception=_traceback(error))
             return _failure(chosen, f"{name} was not run: {_words(error)}")
         if self._running[context.session_id] >= self._limits.max_concurrent_per_session:
-            _log.warning("tool_refused", tool=name, session_id=context.session_id)
+            _log.warning("tool_refused", tool=name, session=context.session_id)
             return _failure(chosen, f"{name} was not run: too many tools are running already; wait for their results.")
         with self._counted(context.session_id):
             return await self._supervise(chosen, values, context)
@@ -130,7 +128,7 @@ class Dispatcher:
             if not call.done():
                 await self._stop(call, chosen, context)
         if call.cancelled() or call in self._abandoned or call.cancelling():
-            _log.warning("tool_deadline", tool=chosen.name, session_id=context.session_id, timeout_s=chosen.timeout_s)
+            _log.warning("tool_deadline", tool=chosen.name, session=context.session_id, timeout_s=chosen.timeout_s)
             return _failure(chosen, f"{chosen.name} gave no answer within {chosen.timeout_s:g} s and was stopped.")
         return call.result()
 
@@ -140,13 +138,13 @@ class Dispatcher:
             await asyncio.wait({call}, timeout=self._limits.cancel_grace_s)
         finally:
             if not call.done():
-                _log.error("tool_abandoned", tool=chosen.name, session_id=context.session_id)
+                _log.error("tool_abandoned", tool=chosen.name, session=context.session_id)
                 self._abandoned.add(call)
                 call.add_done_callback(self._abandoned.discard)
 
     async def _perform(self, chosen: Tool[..., Any], values: dict[str, Any], context: ToolContext) -> ToolResult:
         """Run the function; whatever it raises ends here."""
-        log = _log.bind(tool=chosen.name, session_id=context.session_id)
+        log = _log.bind(tool=chosen.name, session=context.session_id)
         try:
             async with self._gates.get(chosen.name) or contextlib.nullcontext():
                 returned = await self._call(chosen, values)

@@ -79,7 +79,7 @@ class McpServers:
         """`session_id` is for the logs."""
         self._limits = limits or McpLimits()
         self._connections: dict[str, McpConnection] = {}
-        self._log = _log.bind(session_id=session_id)
+        self._log = _log.bind(session=session_id)
 
     async def list_tools(self, list_id: str, server: RemoteServer) -> RemoteListing:
         """Connect, and ask for the tools. Never raises but `CancelledError`."""

@@ -126,11 +126,14 @@ class Phone:
             except (CapacityError, EngineError) as error:
                 self._refuse(call, 503, str(error))
             else:
-                self._take(call, place, agent.name, ground, group)
+                call_id = self._calls.new_id()
+                with structlog.contextvars.bound_contextvars(call_id=call_id, session=place.session_id):
+                    self._take(call, place, agent.name, ground, group, call_id)
 
     def _take(
-        self, call: IncomingCall, place: Place, agent: str, ground: MediaGround, group: asyncio.TaskGroup
+        self, call: IncomingCall, place: Place, agent: str, ground: MediaGround, group: asyncio.TaskGroup, call_id: str
     ) -> None:
+        """Answer; what is started here inherits the context variables, by which its log lines name the call."""
         try:
             transport = SipCallTransport(call, ground, self._settings.keys)
         except PortsExhausted as error:
@@ -139,11 +142,9 @@ class Phone:
             return
         shared = SharedTransport(transport, place.receive)
         transport.tell = shared.send_event
-        call_id = self._calls.new_id()
         arrival = call.arrival
         log.info(
             "call arrived",
-            call_id=call_id,
             sip_call_id=call.invite.call_id,
             trunk=arrival.trunk.name,
             source=f"{arrival.transport} {arrival.host}:{arrival.port}",
@@ -167,12 +168,11 @@ class Phone:
             is_up = await transport.wait_started()
             if is_up:
                 self._metrics.active.inc()
-                with structlog.contextvars.bound_contextvars(call_id=call_id):
-                    await place.run(shared, transport)
+                await place.run(shared, transport)
             else:
                 place.release()
         except Exception:  # the boundary of a call: the others go on
-            log.exception("call failed", call_id=call_id)
+            log.exception("call failed")
             place.release()
             await shared.aclose(_INTERNAL_ERROR, "The server had an error.")
         finally:
@@ -184,7 +184,6 @@ class Phone:
                 self._metrics.end(transport.codec, quality)
             log.info(
                 "call ended",
-                call_id=call_id,
                 reason=transport.end_reason,
                 duration_s=round(loop.time() - began_s, 1),
                 codec=transport.codec,

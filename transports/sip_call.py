@@ -94,6 +94,8 @@ class SipCallTransport:
             takes_info=lambda: call.takes_info,
             send_info=self._send_info,
         )
+        # Its listeners are called out of the context of the phone line, where nothing names the call.
+        self._log = log.bind(**structlog.contextvars.get_contextvars())
         self._ids = Ids()
         self._events: deque[client.ClientEvent] = deque()
         self._event_came = asyncio.Event()
@@ -144,7 +146,7 @@ class SipCallTransport:
             self._lose(str(error))
             return
         if agreement.is_held or self._started.is_set():
-            log.info("media changed", direction=agreement.direction.value, codec=agreement.codec.name)
+            self._log.info("media changed", direction=agreement.direction.value, codec=agreement.codec.name)
         self._started.set()
 
     def confirmed(self) -> None:
@@ -160,7 +162,7 @@ class SipCallTransport:
         """Press the next key, or this one by other means."""
         means = self._sender.info_answered(status, asyncio.get_running_loop().time())
         if means != "info":
-            log.info("keys refused by info", status=status, pressed_by=means)
+            self._log.info("keys refused by info", status=status, pressed_by=means)
 
     def ended(self, ended: CallEnded) -> None:
         """End the session."""
@@ -207,7 +209,7 @@ class SipCallTransport:
     def press(self, keys: str) -> bool:
         """Press keys at the other end; False when it takes none. Raises: ValueError for what is no key."""
         means = None if self._is_over else self._sender.press(keys)
-        log.info("keys pressed", count=len(keys), means=means)
+        self._log.info("keys pressed", count=len(keys), means=means)
         return means is not None
 
     def _send_info(self, content_type: str, body: bytes) -> None:

@@ -157,14 +157,17 @@ class Admitted:
         if self._stopped is not None:
             await transport.aclose(*self._stopped)
             return
-        log = _log.bind(session=self.session_id, agent=self._runtime.agent.name, key=self.key_id)
+        with structlog.contextvars.bound_contextvars(session=self.session_id):
+            await self._run(transport, make_runner)
+
+    async def _run(self, transport: Transport | TranslationTransport, make_runner: Callable[[], _Running]) -> None:
+        log = _log.bind(agent=self._runtime.agent.name, key=self.key_id)
         how, started_s = "failed", time.monotonic()
         cost = self._means.costs.open(self.session_id)
         try:
             self._runner = make_runner()
             log.info("session started")
-            with structlog.contextvars.bound_contextvars(session=self.session_id):
-                await self._runner.run()
+            await self._runner.run()
             how = "ended"
         except EngineError as error:
             log.warning("engine not available", error=error.message)

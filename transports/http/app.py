@@ -96,7 +96,7 @@ def build_app(
     app.add_routes(_Service(sessions, readers, registry).routes())
     app.add_routes(BetaSessions(sessions, keys, secrets, translates_beta).routes())
     if translations is not None:
-        _add_translations(app, Translations(translations, keys, secrets, limits, traffic))
+        _add_translations(app, Translations(translations, keys, secrets, limits, traffic, calls))
     if webrtc is not None:
         _add_webrtc(app, registry, WebRtcCalls(sessions, keys, secrets, calls, webrtc, translates_beta))
     if console is not None:

@@ -66,19 +66,19 @@ class Realtime:
         model = (opening.model if opening is not None else None) or request.query.get("model") or None
         agent = self.sessions.resolve(model)
         place = self.sessions.admit(agent, key_id=caller.key_id, opening=opening)
-        request[CALL_ID] = self.calls.new_id()
-        try:
-            transport = await self._accept(request, dialect)
-        except BaseException:
-            place.release()
-            raise
-        log.info(
-            "session opened",
-            call_id=request[CALL_ID],
-            request_id=request.get(REQUEST_ID),
-            client_request_id=client_request_id(request),
-        )
-        await self._hold(place, transport, request[CALL_ID], caller.key_id, agent.name)
+        call_id = request[CALL_ID] = self.calls.new_id()
+        with structlog.contextvars.bound_contextvars(call_id=call_id, session=place.session_id):
+            try:
+                transport = await self._accept(request, dialect)
+            except BaseException:
+                place.release()
+                raise
+            log.info(
+                "session opened",
+                request_id=request.get(REQUEST_ID),
+                client_request_id=client_request_id(request),
+            )
+            await self._hold(place, transport, call_id, caller.key_id, agent.name)
         return transport.response
 
     async def _hold(
@@ -88,8 +88,7 @@ class Realtime:
         self._open.add(transport)
         self.calls.add(call_id, Call(shared, place, key_id))
         try:
-            with structlog.contextvars.bound_contextvars(call_id=call_id):
-                await place.run(shared)
+            await place.run(shared)
         except Exception:  # the boundary of a session: the others go on
             log.exception("session failed", agent=agent)
             await shared.aclose(INTERNAL_ERROR, "The server had an error.")

@@ -16,6 +16,11 @@ from voice.translation_runner import TranslationTransport
 class Place(Protocol):
     """A place for one session, taken. It must be run or released."""
 
+    @property
+    def session_id(self) -> str:
+        """Names the session, in its events and in the log."""
+        ...
+
     async def run(self, transport: Transport, phone: PhoneCall | None = None) -> None:
         """Hold the session over `transport`; return when it has ended and the transport is closed.
 
@@ -82,6 +87,11 @@ class Sessions(Protocol):
 
 class TranslationPlace(Protocol):
     """A place for one translation session, taken. It must be run or released."""
+
+    @property
+    def session_id(self) -> str:
+        """Names the session, in its events and in the log."""
+        ...
 
     async def run(self, transport: TranslationTransport) -> None:
         """Hold the session over `transport`; return when it has ended and the transport is closed."""

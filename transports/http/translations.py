@@ -3,7 +3,7 @@
 loopback (no keys) 403 → key 401 → upgrade asked 426 → a secret of another kind 400 → model 404, cannot translate 400
 → place 429/503 → 101
 
-A translation session holds a place like any other, but has no call id: nobody joins it from aside.
+A translation session holds a place like any other. Its call id is for the log alone: nobody joins it from aside.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import structlog
 from aiohttp import web
 
 from transports.http.auth import Caller, KeyRing, authenticate, identify_caller
+from transports.http.calls import Calls
 from transports.http.client_secrets import ClientSecrets
 from transports.http.errors import ApiError
 from transports.http.handshake import chosen_protocol, require_upgrade
@@ -50,6 +51,8 @@ class Translations:
     secrets: ClientSecrets
     limits: WebSocketLimits
     traffic: Traffic
+    calls: Calls
+    """Names them."""
     _open: set[TranslationSocket] = field(default_factory=set)
 
     def routes(self) -> list[web.RouteDef]:
@@ -68,21 +71,21 @@ class Translations:
         opening = _opening(request, caller)
         agent = self.sessions.resolve_translator(opening.model)
         place = self.sessions.admit_translation(agent, opening, key_id=caller.key_id)
-        try:
-            transport: TranslationSocket = await WebSocketTransport.accept(
-                request,
-                _DIALECT,
-                protocol=chosen_protocol(request),
-                limits=self.limits,
-                traffic=self.traffic,
-            )
-        except BaseException:
-            place.release()
-            raise
-        log.info("translation opened", request_id=request_id(request), client_request_id=client_request_id(request))
-        with structlog.contextvars.bound_contextvars(request_id=request_id(request)):
+        with structlog.contextvars.bound_contextvars(call_id=self.calls.new_id(), session=place.session_id):
+            try:
+                transport = await self._accept(request)
+            except BaseException:
+                place.release()
+                raise
+            log.info("translation opened", request_id=request_id(request), client_request_id=client_request_id(request))
             await self._hold(place, transport)
         return transport.response
+
+    async def _accept(self, request: web.Request) -> TranslationSocket:
+        """Upgrade."""
+        return await WebSocketTransport.accept(
+            request, _DIALECT, protocol=chosen_protocol(request), limits=self.limits, traffic=self.traffic
+        )
 
     async def _hold(self, place: TranslationPlace, transport: TranslationSocket) -> None:
         self._open.add(transport)

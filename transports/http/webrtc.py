@@ -84,7 +84,7 @@ class WebRtcCalls:
     async def close_all(self, _: web.Application) -> None:
         """End the calls that draining has left over (signal `on_shutdown`)."""
         reason = "The service is stopping."
-        ending = [_apart(transport.aclose(_GOING_AWAY, reason), call_id) for call_id, transport in self._open.items()]
+        ending = [_apart(transport.aclose(_GOING_AWAY, reason)) for transport in self._open.values()]
         await asyncio.gather(*ending)
         self._stopping.set()
         if self._keeper is not None:
@@ -107,14 +107,14 @@ class WebRtcCalls:
             self.sessions.preview(agent, opening)  # what a session would refuse is refused here, with its words
         place = self.sessions.admit(agent, key_id=caller.key_id, opening=opening)
         call_id = self.calls.new_id()
-        answer = await self._begin(place, offer, call_id, caller, dialect)
-        log.info(
-            "call created",
-            call_id=call_id,
-            agent=agent.name,
-            request_id=request_id(request),
-            client_request_id=client_request_id(request),
-        )
+        with structlog.contextvars.bound_contextvars(call_id=call_id, session=place.session_id):
+            answer = await self._begin(place, offer, call_id, caller, dialect)
+            log.info(
+                "call created",
+                agent=agent.name,
+                request_id=request_id(request),
+                client_request_id=client_request_id(request),
+            )
         headers = CIMultiDict({hdrs.LOCATION: f"{_PATH}/{call_id}"})
         for link in link_headers(self.settings.ice_servers_for(caller.key_id or "anyone", time.time())):
             headers.add(hdrs.LINK, link)
@@ -124,19 +124,20 @@ class WebRtcCalls:
         """Answer a new offer of a live call, by which it goes on over other addresses: an extension, after RFC 9725."""
         caller = identify_caller(request, self.keys, self.secrets)
         call_id = request.match_info["call_id"]
-        self.calls.find(call_id, caller.key_id, joinable=False)
+        call = self.calls.find(call_id, caller.key_id, joinable=False)
         transport = self._open.get(call_id)
         if transport is None or self._group is None:
             raise call_not_found()  # a session over WebSocket has no addresses to change
         sdp, _ = await _read_body(request)
         offer = _read_offer(sdp)
-        try:
-            answer = await transport.restart(offer)
-        except DescriptionRefused as error:
-            raise _refused(error) from error
-        except PortsTaken as error:
-            raise _no_port() from error
-        self._group.create_task(_apart(transport.finish_restart(offer), call_id), name=f"{call_id} restart")
+        with structlog.contextvars.bound_contextvars(call_id=call_id, session=call.place.session_id):
+            try:
+                answer = await transport.restart(offer)
+            except DescriptionRefused as error:
+                raise _refused(error) from error
+            except PortsTaken as error:
+                raise _no_port() from error
+            self._group.create_task(_apart(transport.finish_restart(offer)), name=f"{call_id} restart")
         return web.Response(text=answer, content_type=SDP_TYPE)
 
     def _dialect(self, request: web.Request, caller: Caller) -> Dialect[ClientEvent]:
@@ -150,7 +151,10 @@ class WebRtcCalls:
     async def _begin(
         self, place: Place, offer: RemoteDescription, call_id: str, caller: Caller, dialect: Dialect[ClientEvent]
     ) -> str:
-        """Open the sockets and let the call wait for its peer; return the answer."""
+        """Open the sockets and let the call wait for its peer; return the answer.
+
+        What is started here inherits the context variables, by which its log lines name the call.
+        """
         if self._network is None or self._ticker is None or self._group is None:
             raise RuntimeError("calls are made between start and close_all")
         peer = Peer(self._network, self.certificates, self.traffic, is_controlling=False)
@@ -166,19 +170,18 @@ class WebRtcCalls:
         call = Call(SharedTransport(transport, place.receive), place, caller.key_id)
         self._open[call_id] = transport
         self.calls.add(call_id, call)
-        self._group.create_task(_apart(self._hold(call, transport, call_id), call_id), name=call_id)
+        self._group.create_task(_apart(self._hold(call, transport, call_id)), name=call_id)
         return answer
 
     async def _hold(self, call: Call, transport: WebRtcTransport, call_id: str) -> None:
         try:
             await transport.connect()
-            with structlog.contextvars.bound_contextvars(call_id=call_id):
-                await call.place.run(call.transport)
+            await call.place.run(call.transport)
         except ConnectFailed as error:
-            log.info("call not connected", call_id=call_id, stage=error.stage)
+            log.info("call not connected", stage=error.stage)
             call.place.release()
         except Exception:  # the boundary of a session: the others go on
-            log.exception("call failed", call_id=call_id)
+            log.exception("call failed")
             call.place.release()
             await call.transport.aclose(_INTERNAL_ERROR, "The server had an error.")
         finally:
@@ -187,12 +190,12 @@ class WebRtcCalls:
             await call.transport.aclose()
 
 
-async def _apart(work: Coroutine[None, None, None], call_id: str) -> None:
+async def _apart(work: Coroutine[None, None, None]) -> None:
     """Do what belongs to one call. The TaskGroup of all calls must not see what goes wrong in one."""
     try:
         await work
     except Exception:  # the boundary of a task
-        log.exception("call failed", call_id=call_id)
+        log.exception("call failed")
 
 
 def _no_port() -> ApiError:

@@ -43,6 +43,7 @@ class EchoPlace:
     phone: PhoneCall | None = None
     is_released: bool = False
     is_over: bool = False
+    session_id: str = "sess_echo"
 
     async def run(self, transport: Transport, phone: PhoneCall | None = None) -> None:
         self.transport, self.phone = transport, phone

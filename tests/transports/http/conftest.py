@@ -53,6 +53,8 @@ async def answer_everything(transport: Transport) -> None:
 
 
 class FakePlace:
+    session_id = "sess_fake"
+
     def __init__(self, sessions: "FakeSessions") -> None:
         self._sessions = sessions
 

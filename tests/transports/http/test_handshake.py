@@ -7,6 +7,7 @@ import pytest
 import structlog
 from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 
+from transports.port import Transport
 from voice.errors import CapacityError, ContractError, EngineUnavailable, KeyLimitReached
 
 UPGRADE = {
@@ -189,19 +190,6 @@ async def test_compression_is_declined(service: Any) -> None:
         await first_event(socket)
 
 
-async def test_what_is_logged_of_a_session_has_its_call_id(service: Any) -> None:
-    bound: list[Any] = []
-
-    async def talk(transport: Any) -> None:
-        bound.append(structlog.contextvars.get_contextvars().get("call_id"))
-        await transport.aclose()
-
-    service.sessions.talk = talk
-    async with service.client.ws_connect("/v1/realtime?model=receptionist") as socket:
-        await socket.receive()
-        assert bound == [socket._response.headers["x-call-id"]]
-
-
 # ---- beta
 
 
@@ -277,6 +265,21 @@ async def test_a_key_with_all_its_sessions_is_told_to_wait(locked: Any) -> None:
     status, error, headers = await refusal(locked, "/v1/realtime", BEARER)
     assert (status, error["code"], error["type"]) == (429, "rate_limit_exceeded", "rate_limit_error")
     assert headers["retry-after"] == "5"
+
+
+async def test_every_line_of_a_session_names_its_call_and_itself(locked: Any) -> None:
+    async def talk(transport: Transport) -> None:
+        structlog.get_logger("engine").warning("engine slow")
+        raise RuntimeError("a fault of ours")
+
+    locked.sessions.talk = talk
+    with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as logs:
+        async with locked.client.ws_connect("/v1/realtime", headers=BEARER) as socket:
+            call_id = socket._response.headers["x-call-id"]
+            await socket.receive()
+        await locked.ended()
+    assert [entry["event"] for entry in logs] == ["session opened", "engine slow", "session failed"]
+    assert {(entry["call_id"], entry["session"]) for entry in logs} == {(call_id, "sess_fake")}
 
 
 async def test_the_clients_own_request_id_is_logged(locked: Any) -> None:

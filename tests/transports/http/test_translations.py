@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSServerHandshakeError, web
 from prometheus_client import CollectorRegistry
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 
 from tools.dispatch import Dispatcher
 from transports.http.app import build_app
@@ -92,6 +94,18 @@ async def test_a_session_translates_until_it_is_closed(service: Service) -> None
     assert socket.close_code == 1000
     await service.manager.drain(5)
     assert service.manager.active == 0
+
+
+async def test_every_line_of_a_session_names_its_call_and_itself(service: Service) -> None:
+    with capture_logs([merge_contextvars]) as logs:
+        socket = await service.connect()
+        created = await socket.receive_json()
+        await socket.close()
+        await service.manager.drain(5)
+    assert [entry["event"] for entry in logs] == ["translation opened", "session started", "session ended"]
+    (call_id,) = {entry["call_id"] for entry in logs}
+    assert call_id.startswith("rtc_")
+    assert {entry["session"] for entry in logs} == {created["session"]["id"]}
 
 
 async def test_the_session_takes_a_place_and_gives_it_back_when_the_client_vanishes(

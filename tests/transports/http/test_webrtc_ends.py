@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 from aiortc.rtcsctptransport import DataChunk, tsn_plus_one
+from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from tests.transports.http.conftest import Service, Start
@@ -100,11 +101,13 @@ async def test_a_fault_in_a_call_s_media_ends_it(calls: Service, monkeypatch: py
 
 
 async def test_how_a_call_went_is_one_line_of_the_log(calls: Service) -> None:
-    with capture_logs() as logs:
+    with capture_logs([merge_contextvars]) as logs:
         async with call(calls) as (_, messages, _):
             await next_event(messages)
         await calls.ended()
         await calls.runner.shutdown()
+    (created,) = [entry for entry in logs if entry["event"] == "call created"]
+    assert {(entry.get("call_id"), entry.get("session")) for entry in logs} == {(created["call_id"], "sess_fake")}
     (line,) = [entry for entry in logs if entry["event"] == "call ended"]
     assert line["reason"] in ("the peer closed the connection", "the peer closed the data channel")
     assert (line["codec"], line["loss"], line["unheard_ms"]) == ("opus", 0.0, 0)
