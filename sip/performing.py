@@ -30,6 +30,7 @@ from sip.flow import Flow, Hop, Network, hop_of, is_reliable, is_sender, uri_hos
 from sip.headers import Via
 from sip.message import Request, Response
 from sip.server_transaction import ServerTransaction
+from sip.status import OWN_WORDS
 from sip.timers import Timers
 from sip.transaction import TransactionTable
 
@@ -37,9 +38,6 @@ logger = logging.getLogger("sip")
 
 LONG_REQUEST_BYTES = 1_300
 """A longer one goes over TCP: as fragments it would be lost where NATs and firewalls drop them (RFC 3261 §18.1.1)."""
-
-_OWN_WORDS = {408: "No answer", 503: "No connection"}
-"""What no peer has said: a timeout and a failure to send, in the log and on the screen."""
 
 
 class Performer:
@@ -171,7 +169,7 @@ class Performer:
 
     def _fail(self, record: Record, request: Request, status: int) -> None:
         machine = record.call.machine
-        response = request.respond(status, _OWN_WORDS.get(status))
+        response = request.respond(status, OWN_WORDS.get(status))
         self.perform(record, machine.receive_response(self._now(), request, response))
 
     # --- calls ------------------------------------------------------------------------------------------------------

@@ -63,6 +63,9 @@ REASONS = {
     608: "Rejected",
 }
 
+OWN_WORDS = {408: "No answer", 503: "No connection"}
+"""The phrase where no peer has said it: a timeout, and a failure to send."""
+
 _CLASSES = {1: "Progress", 2: "OK", 3: "Redirect", 4: "Client Error", 5: "Server Error", 6: "Global Failure"}
 
 

@@ -18,11 +18,11 @@ from sip.call_effects import CallEnded, EndReason
 from sip.caller_machine import Destination
 from sip.crypto import Srtp
 from sip.endpoint import EndpointSettings, SipEndpoint
-from sip.flow import hop_of
+from sip.flow import hop_of, uri_host
 from sip.headers import NameAddr
 from sip.media import Agreement, LocalMedia
 from sip.routes import is_address, route_to
-from sip.status import reason_phrase
+from sip.status import OWN_WORDS, reason_phrase
 from transports.sip_keys import read_info
 from transports.sip_line import CODECS
 from transports.softphone.media import PhoneAudio
@@ -95,6 +95,7 @@ class Softphone:
         self._dialling = dialling
         self._report = report
         self._audio: PhoneAudio | None = None
+        self._has_rung = False
         self._up = asyncio.Event()
         self._over = asyncio.Event()
         self._end: CallEnded | None = None
@@ -104,6 +105,7 @@ class Softphone:
 
     def ringing(self, status: int) -> None:
         """Report it."""
+        self._has_rung = True
         self._report(f"{status} {reason_phrase(status)}")
 
     def media_changed(self, agreement: Agreement) -> None:
@@ -159,10 +161,8 @@ class Softphone:
             await asyncio.wait(waits, timeout=self._dialling.answer_s, return_when=asyncio.FIRST_COMPLETED)
             for wait in waits:
                 wait.cancel()
-        if self._over.is_set() and not self._up.is_set():
-            raise CallFailed(f"{self._dialling.uri} did not take the call: {self._why()}")
         if not self._up.is_set():
-            raise CallFailed(f"nobody answered within {self._dialling.answer_s:g} s")
+            raise CallFailed(why_not_up(self._dialling, self._end, has_rung=self._has_rung))
 
     async def _talk(self, audio: PhoneAudio, recordings: Sequence[Recording]) -> None:
         await self._listen(audio, 0.0, min(1.5, self._dialling.wait_s))
@@ -203,12 +203,7 @@ class Softphone:
         return LocalMedia("", audio.port, codecs=codecs, srtp=self._dialling.srtp)
 
     def _why(self) -> str:
-        end = self._end
-        if end is None:
-            return ""
-        if end.reason is EndReason.REJECTED and end.status:
-            return f"{end.status} {end.detail or reason_phrase(end.status)}"
-        return end.reason.value.replace("_", " ") + (f" ({end.detail})" if end.detail else "")
+        return "" if self._end is None else _reason(self._end)
 
 
 class _Nobody:
@@ -253,6 +248,32 @@ def our_address(uri: str) -> str:
     except OSError as error:
         raise CallFailed(f"the host {hop.host} is not known: {error.strerror or error}") from error
     return route_to(str(found[0][4][0]))
+
+
+def why_not_up(dialling: Dialling, end: CallEnded | None, *, has_rung: bool) -> str:
+    """Say why a call did not come about, and what to look at; `end` is None where nothing ended it in time."""
+    hop = hop_of(dialling.uri)
+    place = dialling.uri if hop is None else f"{uri_host(hop.host)}:{hop.port} over {hop.transport}"
+    if end is None and has_rung:
+        return f"it rang for {dialling.answer_s:g} s, and nobody took the call"
+    if end is None or (end.status, end.detail) == (408, OWN_WORDS[408]):
+        return (
+            f"nobody answers at {place}: nothing came back. A firewall drops such calls, and so does a service that "
+            "does not know this caller (sip.trunks)"
+        )
+    if (end.status, end.detail) == (503, OWN_WORDS[503]):
+        certificate = ", and is its certificate good (--ca-file, --insecure)" if place.endswith("TLS") else ""
+        return (
+            f"nobody answers at {place}. Is the phone line on (sip.enabled in config.yaml), at that address and "
+            f"port{certificate}? A service says at its start where its phone rings"
+        )
+    return f"{dialling.uri} did not take the call: {_reason(end)}"
+
+
+def _reason(end: CallEnded) -> str:
+    if end.reason is EndReason.REJECTED and end.status:
+        return f"{end.status} {end.detail or reason_phrase(end.status)}"
+    return end.reason.value.replace("_", " ") + (f" ({end.detail})" if end.detail else "")
 
 
 def _tls(dialling: Dialling) -> ssl.SSLContext:

@@ -58,8 +58,9 @@ async def test_a_call_to_sipp_which_sends_the_audio_back(tmp_path, transport) ->
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 async def test_a_port_where_nobody_listens_is_told_at_once(host) -> None:
     async with asyncio.timeout(5):  # an INVITE over UDP is given up after 32 s
-        with pytest.raises(CallFailed, match="503 No connection"):
-            await call(f"sip:echo@{host}:{free_port()}")
+        port = free_port()
+        with pytest.raises(CallFailed, match=rf"^nobody answers at {host}:{port} over UDP\. Is the phone line on"):
+            await call(f"sip:echo@{host}:{port}")
 
 
 @pytest.mark.parametrize("password", ["secret", "wrong"])
@@ -78,7 +79,7 @@ async def test_a_password(password) -> None:
 
 
 async def test_a_call_that_is_not_taken_says_why() -> None:
-    with pytest.raises(CallFailed, match="503 No connection"):
+    with pytest.raises(CallFailed, match="over TCP"):
         await call(f"sip:nobody@127.0.0.1:{free_port()};transport=tcp")
     with pytest.raises(CallFailed, match="no address to call"):
         await call("tel:+15550100")
