@@ -28,7 +28,9 @@ CONTENT_TYPES: Final[dict[FileFormat, str]] = {
 MAX_DURATION_S: Final = 3600
 """A longer recording is refused: an hour of speech is 173 MB here."""
 
-_UNKNOWN_SIZE: Final = 0xFFFFFFFF
+_UNKNOWN_BYTES: Final = 0x7FFFF000
+"""What SoX writes and takes for a stream of unknown length: whole samples, and positive to who reads it as signed.
+Of 0xFFFFFFFF, which FFmpeg writes, SoX complains as of a file that was cut short."""
 
 
 class UnreadableAudio(ValueError):
@@ -146,6 +148,6 @@ class _Sink:
 def _wav_header() -> bytes:
     rate_bytes = CORE_RATE_HZ * SAMPLE_BYTES
     header = struct.pack(
-        "<4sI4s4sIHHIIHH", b"RIFF", _UNKNOWN_SIZE, b"WAVE", b"fmt ", 16, 1, 1, CORE_RATE_HZ, rate_bytes, 2, 16
+        "<4sI4s4sIHHIIHH", b"RIFF", _UNKNOWN_BYTES + 36, b"WAVE", b"fmt ", 16, 1, 1, CORE_RATE_HZ, rate_bytes, 2, 16
     )
-    return header + struct.pack("<4sI", b"data", _UNKNOWN_SIZE)
+    return header + struct.pack("<4sI", b"data", _UNKNOWN_BYTES)

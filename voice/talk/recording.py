@@ -55,7 +55,8 @@ def load(path: Path) -> Recording:
     try:
         with wave.open(str(path), "rb") as file:
             rate_hz, width, channels = file.getframerate(), file.getsampwidth(), file.getnchannels()
-            raw = file.readframes(file.getnframes())
+            # A stream that was saved says that it is of some gigabytes, and so much would be asked for.
+            raw = file.readframes(min(file.getnframes(), path.stat().st_size // (width * channels)))
     except FileNotFoundError:
         raise RecordingError(
             f"{path}: there is no such file; record one, or have the service speak one (POST /v1/audio/speech)"

@@ -1,5 +1,8 @@
 """Speech survives the way into a file of every format and back."""
 
+import io
+import wave
+
 import numpy as np
 import pytest
 
@@ -57,6 +60,13 @@ def test_nothing_said_is_still_a_file() -> None:
 def test_what_is_no_audio_is_said_to_be_none(content: bytes, why: str) -> None:
     with pytest.raises(UnreadableAudio, match=why):
         decode(content)
+
+
+def test_a_wav_of_unknown_length_is_read_to_its_end() -> None:
+    said = tone(0.5)
+    with wave.open(io.BytesIO(encode(said, "wav"))) as file:
+        assert (file.getframerate(), file.getsampwidth(), file.getnchannels()) == (RATE_HZ, 2, 1)
+        assert file.readframes(2 * len(said)) == said
 
 
 def test_an_endless_recording_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from voice.audio.files import encode
 from voice.talk.errors import RecordingError
 from voice.talk.recording import find_speech, from_pcm, from_samples, load, resample_whole, write_stereo
 
@@ -113,3 +114,10 @@ def test_the_stereo_file_holds_caller_left_and_agent_right(tmp_path: Path) -> No
         tracks = np.frombuffer(file.readframes(5), dtype="<i2").reshape(-1, 2)
     assert tracks[:, 0].tolist() == [1, 1, 1, 0, 0]
     assert tracks[:, 1].tolist() == [2] * 5
+
+
+def test_a_stream_of_unknown_length_that_was_saved_is_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "speech.wav"
+    pcm = np.round(tone(24_000, 0.5) * 32_767).astype("<i2").tobytes()
+    path.write_bytes(encode(pcm, "wav"))
+    assert load(path).pcm == pcm
