@@ -180,7 +180,8 @@ class UpstreamConfig(ReplaceableConfig):
     session: dict[str, Any] = Field(default_factory=dict)
     """More fields of the upstream's session."""
     safety_identifier: bool = True
-    """Tell the upstream a hash of the session's id."""
+    """Tell the upstream whom a session is for: whom the client names by `OpenAI-Safety-Identifier`, else a hash of the
+    session's id."""
     connect_s: float = Field(3.0, gt=0)
     answer_s: float = Field(4.0, gt=0)
     """From asking to the first sign of an answer; what of it is to be heard has `give_up_s`."""

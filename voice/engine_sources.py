@@ -13,7 +13,7 @@ from voice.config_engines import CascadeConfig, RemoteServer, ReplaceableConfig,
 from voice.embedded import EmbeddedModels
 from voice.engines.breaker import Breaker
 from voice.engines.cascade import CascadeEngine, CascadeOptions
-from voice.engines.port import Engine
+from voice.engines.port import Engine, SessionRef
 from voice.engines.remote_cascade import RemoteCascadeEngine
 from voice.engines.resilient import Patience, ResilientEngine
 from voice.engines.script import Script
@@ -44,12 +44,12 @@ _SERVER_FIELDS = set(RemoteServer.model_fields) - {"model"}
 class EngineSource:
     """What makes the engines of one entry."""
 
-    make: Callable[[str], Engine]
-    """Takes the session's id. Raises: EngineUnavailable."""
+    make: Callable[[SessionRef], Engine]
+    """Raises: EngineUnavailable."""
     problem: Callable[[], str | None] = lambda: None
     """Why it would raise now."""
-    make_translator: Callable[[str], Translator] | None = None
-    """Takes the session's id; None: this engine does not translate."""
+    make_translator: Callable[[SessionRef], Translator] | None = None
+    """None: this engine does not translate."""
     detects_turns: bool = False
     """It finds the caller's turns itself."""
 
@@ -99,12 +99,12 @@ class EngineSources:
             script = self._scripts.get(name, Script())
             spoken = script.translation
             return EngineSource(
-                lambda _session_id: ScriptedEngine(script),
-                make_translator=(lambda _session_id: ScriptedTranslator(spoken)) if spoken is not None else None,
+                lambda _: ScriptedEngine(script),
+                make_translator=(lambda _: ScriptedTranslator(spoken)) if spoken is not None else None,
             )
         return self._cascade(config)
 
-    def _resilient(self, name: str, config: ReplaceableConfig) -> Callable[[str], Engine]:
+    def _resilient(self, name: str, config: ReplaceableConfig) -> Callable[[SessionRef], Engine]:
         patience = Patience(
             words_after_s=config.words_after_s,
             words=config.words,
@@ -114,11 +114,11 @@ class EngineSources:
         )
         others = [(each, self._maker(each)) for each in (name, *config.fallback)]
 
-        def make(session_id: str) -> Engine:
+        def make(session: SessionRef) -> Engine:
             standbys = [
                 Standby(
                     each,
-                    partial(maker, session_id),
+                    partial(maker, session),
                     self._breakers.setdefault(each, Breaker()),
                     speaks_alone=not isinstance(self._config.engines[each], UpstreamConfig),
                 )
@@ -128,32 +128,32 @@ class EngineSources:
 
         return make
 
-    def _translator(self, config: UpstreamConfig) -> Callable[[str], Translator]:
+    def _translator(self, config: UpstreamConfig) -> Callable[[SessionRef], Translator]:
         options, costs = upstream_options(config), self._costs
 
-        def make(session_id: str) -> Translator:
+        def make(session: SessionRef) -> Translator:
             return UpstreamTranslator(
                 options,
-                safety_identifier=_identifier(config, session_id),
-                on_heard=lambda heard_s: costs.meter(session_id).add_listening(config.translation_model, heard_s),
+                safety_identifier=_identifier(config, session),
+                on_heard=lambda heard_s: costs.meter(session.id).add_listening(config.translation_model, heard_s),
             )
 
         return make
 
-    def _maker(self, name: str) -> Callable[[str], Engine]:
+    def _maker(self, name: str) -> Callable[[SessionRef], Engine]:
         config = self._config.engines[name]
         if not isinstance(config, UpstreamConfig):
             return self._plain(name).make
         options, note, costs = upstream_options(config), self._note, self._costs
         model = config.model or name
 
-        def make(session_id: str) -> Engine:
+        def make(session: SessionRef) -> Engine:
             return UpstreamEngine(
                 options,
-                safety_identifier=_identifier(config, session_id),
+                safety_identifier=_identifier(config, session),
                 on_rotated=lambda why: note(name, why),
-                on_usage=lambda usage: costs.meter(session_id).add_tokens(model, usage),
-                on_heard=lambda heard_by, seconds: costs.meter(session_id).add_listening(heard_by, seconds),
+                on_usage=lambda usage: costs.meter(session.id).add_tokens(model, usage),
+                on_heard=lambda heard_by, seconds: costs.meter(session.id).add_listening(heard_by, seconds),
             )
 
         return make
@@ -169,15 +169,15 @@ class EngineSources:
         if llm is None:
             slot_tokens = self._config.models.context_tokens
             return EngineSource(
-                lambda session_id: CascadeEngine(models(), session_id, options, slot_tokens=slot_tokens), problem
+                lambda session: CascadeEngine(models(), session.id, options, slot_tokens=slot_tokens), problem
             )
         language = LanguageOptions(**llm.model_dump(exclude=_SERVER_FIELDS))
         api, costs = self._api(llm), self._costs
 
-        def make(session_id: str) -> Engine:
-            thinking = RemoteThinking(api, language, costs.meter(session_id))
+        def make(session: SessionRef) -> Engine:
+            thinking = RemoteThinking(api, language, costs.meter(session.id))
             return RemoteCascadeEngine(
-                models(), thinking, session_id, options, sees_images=llm.sees_images, speculates=config.speculates
+                models(), thinking, session.id, options, sees_images=llm.sees_images, speculates=config.speculates
             )
 
         return EngineSource(make, problem)
@@ -237,8 +237,11 @@ async def _try(name: str, engine: UpstreamConfig) -> None:
         )
 
 
-def _identifier(config: UpstreamConfig, session_id: str) -> str | None:
-    return sha256(session_id.encode()).hexdigest()[:32] if config.safety_identifier else None
+def _identifier(config: UpstreamConfig, session: SessionRef) -> str | None:
+    """Return whom the upstream is told that it serves: whom the client named, or nobody but this session."""
+    if not config.safety_identifier:
+        return None
+    return session.safety_identifier or sha256(session.id.encode()).hexdigest()[:32]
 
 
 def upstream_options(config: UpstreamConfig) -> UpstreamOptions:

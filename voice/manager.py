@@ -6,7 +6,7 @@ from typing import Any
 
 from voice.activity import ActivityService
 from voice.agent import Agent
-from voice.engines.port import EngineSettings
+from voice.engines.port import EngineSettings, SessionRef
 from voice.errors import CapacityError, ContractError, EngineUnavailable, KeyLimitReached
 from voice.ids import Ids
 from voice.metrics import Metrics
@@ -121,22 +121,37 @@ class SessionManager:
         """Return what a translation session with `agent` begins with. Raises: ContractError."""
         make, session_id = self._agents[agent.name].make_translator, f"sess_{Ids().stem}"
         config = translated_anew(TranslationConfig(id=session_id, model=opening.model, expires_at=0), opening)
-        check_language(config.audio.output.language, make(session_id).languages if make is not None else None)
+        check_language(
+            config.audio.output.language, make(SessionRef(session_id)).languages if make is not None else None
+        )
         return config.to_wire()
 
-    def admit(self, agent: Agent, *, key_id: str | None = None, opening: SessionUpdateBody | None = None) -> Place:
+    def admit(
+        self,
+        agent: Agent,
+        *,
+        key_id: str | None = None,
+        opening: SessionUpdateBody | None = None,
+        safety_identifier: str | None = None,
+    ) -> Place:
         """Reserve a place; the caller runs or releases it. `opening` configures the session from its first event on.
 
+        `safety_identifier` is whom the client speaks for, which upstreams are told (contract 1.0).
         Raises: CapacityError, KeyLimitReached among it; EngineUnavailable.
         """
         runtime = self._agents[agent.name]
         self._check_room(runtime, key_id)
-        place = Place(self._means, runtime, key_id, self._leave, opening)
+        place = Place(self._means, runtime, key_id, self._leave, opening, safety_identifier)
         self._take(place)
         return place
 
     def admit_translation(
-        self, agent: Agent, opening: TranslationOpening, *, key_id: str | None = None
+        self,
+        agent: Agent,
+        opening: TranslationOpening,
+        *,
+        key_id: str | None = None,
+        safety_identifier: str | None = None,
     ) -> TranslationPlace:
         """Reserve a place for a translation session; as `admit`, and it counts like any other.
 
@@ -145,7 +160,7 @@ class SessionManager:
         runtime = self._agents[agent.name]
         self.preview_translation(agent, opening)
         self._check_room(runtime, key_id)
-        place = TranslationPlace(self._means, runtime, key_id, self._leave, opening)
+        place = TranslationPlace(self._means, runtime, key_id, self._leave, opening, safety_identifier)
         self._take(place)
         return place
 

@@ -14,7 +14,7 @@ import structlog
 from voice.activity import ActivityService
 from voice.agent import Agent
 from voice.beginnings import conversation_config, transcription_config
-from voice.engines.port import Engine
+from voice.engines.port import Engine, SessionRef
 from voice.engines.translator import Translator
 from voice.errors import EngineError, EngineUnavailable
 from voice.ids import Ids
@@ -47,13 +47,13 @@ class AgentRuntime:
     """An agent with what it needs to serve a session."""
 
     agent: Agent
-    make_engine: Callable[[str], Engine]
-    """Takes the session's id; the engine is opened by the runner."""
+    make_engine: Callable[[SessionRef], Engine]
+    """The engine is opened by the runner."""
     tools: ServiceTools
     problem: Callable[[], str | None] = lambda: None
     """Why a caller would not be served now, in a sentence with its remedy; None when all is well."""
-    make_translator: Callable[[str], Translator] | None = None
-    """Takes the session's id; None: this engine does not translate."""
+    make_translator: Callable[[SessionRef], Translator] | None = None
+    """None: this engine does not translate."""
     detects_turns: bool = False
     """Its engine finds the caller's turns itself, by their meaning where it is asked for that."""
 
@@ -130,7 +130,10 @@ Leave = Callable[["Admitted", str], None]
 class Admitted:
     """What a place is, whatever is held in it."""
 
-    def __init__(self, means: Means, runtime: AgentRuntime, key_id: str | None, leave: Leave) -> None:
+    def __init__(
+        self, means: Means, runtime: AgentRuntime, key_id: str | None, leave: Leave, safety_identifier: str | None
+    ) -> None:
+        """`key_id` is whose place it is; `safety_identifier` whom that client speaks for."""
         self._means = means
         self._leave = leave
         self._runtime = runtime
@@ -139,6 +142,7 @@ class Admitted:
         self._stopped: tuple[int, str] | None = None
         self._ids = Ids()
         self.session_id = f"sess_{self._ids.stem}"
+        self._ref = SessionRef(self.session_id, safety_identifier)
 
     def stop(self, code: int, reason: str) -> None:
         """End the session; one that has not begun closes as soon as it does."""
@@ -190,9 +194,15 @@ class TranslationPlace(Admitted):
     """One admitted translation session."""
 
     def __init__(
-        self, means: Means, runtime: AgentRuntime, key_id: str | None, leave: Leave, opening: TranslationOpening
+        self,
+        means: Means,
+        runtime: AgentRuntime,
+        key_id: str | None,
+        leave: Leave,
+        opening: TranslationOpening,
+        safety_identifier: str | None = None,
     ) -> None:
-        super().__init__(means, runtime, key_id, leave)
+        super().__init__(means, runtime, key_id, leave, safety_identifier)
         self._opening = opening
 
     async def run(self, transport: TranslationTransport) -> None:
@@ -203,7 +213,7 @@ class TranslationPlace(Admitted):
         make, max_duration_s = self._runtime.make_translator, self._means.limits.max_duration_s
         if make is None:
             raise EngineUnavailable("The engine behind this model does not translate speech.")
-        translator = make(self.session_id)
+        translator = make(self._ref)
         expires_at = int(time.time() + max_duration_s)
         config = TranslationConfig(id=self.session_id, model=self._opening.model, expires_at=expires_at)
         session = TranslationSession(
@@ -225,8 +235,9 @@ class Place(Admitted):
         key_id: str | None,
         leave: Leave,
         opening: SessionUpdateBody | None,
+        safety_identifier: str | None = None,
     ) -> None:
-        super().__init__(means, runtime, key_id, leave)
+        super().__init__(means, runtime, key_id, leave, safety_identifier)
         self._opening = opening
 
     async def run(self, transport: Transport, phone: PhoneCall | None = None) -> None:
@@ -243,7 +254,7 @@ class Place(Admitted):
 
     def _make_runner(self, transport: Transport, phone: PhoneCall | None) -> Runner:
         agent, limits, mcp = self._runtime.agent, self._means.limits, self._means.mcp
-        engine = self._runtime.make_engine(self.session_id)
+        engine = self._runtime.make_engine(self._ref)
         answers = self._opening is None or self._opening.type == "realtime"
         if not answers and not engine.capabilities.transcribes:
             raise EngineUnavailable("The engine behind this model cannot write down what it hears.")

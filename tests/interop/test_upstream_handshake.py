@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
+from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
@@ -15,6 +16,7 @@ from voice.engine_sources import upstream_options
 from voice.engines.port import EngineSettings
 from voice.engines.upstream import UpstreamEngine
 from voice.errors import EngineOverloaded, EngineRefused
+from voice.talk.service import ServiceProcess
 
 KEYED = {"type": "upstream", "key": "k-1"}
 OPENAI = {"authorization": "Bearer k-1", "api-key": None}
@@ -99,6 +101,20 @@ async def test_an_upstream_learns_whose_bill_it_is_and_who_asks() -> None:
     assert first["OpenAI-Safety-Identifier"] == "5afe"
     assert first["X-Client-Request-Id"].startswith("upstream_")
     assert first["X-Client-Request-Id"] != second["X-Client-Request-Id"], "each handshake can be found again"
+
+
+async def test_an_upstream_learns_whom_a_client_speaks_for() -> None:
+    upstream = FakeUpstream()
+    async with upstream.serving() as url:
+        with ServiceProcess("--engine", "upstream", "--upstream", url) as service:
+            headers = {"OpenAI-Safety-Identifier": "user-7f3a"}
+            for path, given in (("", headers), ("/translations", headers), ("", {}), ("", {})):
+                async with connect(service.url + path, additional_headers=given) as client:
+                    await client.recv()
+    # The service's own look at the upstream, as it starts, is nobody's.
+    told = [name for request in upstream.requests if (name := request.headers.get("OpenAI-Safety-Identifier"))]
+    assert told[:2] == ["user-7f3a"] * 2
+    assert len(set(told)) == 3, "who names nobody speaks for this session alone"
 
 
 async def test_a_key_does_not_follow_a_redirect() -> None:

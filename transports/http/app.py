@@ -29,7 +29,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from transports.http.audio import Audio
-from transports.http.auth import KeyRing, authenticate
+from transports.http.auth import KeyRing, authenticate, safety_identifier
 from transports.http.beta import BetaSessions
 from transports.http.call_control import CallControl
 from transports.http.calls import Calls
@@ -177,7 +177,11 @@ class _Control:
         agent = self._sessions.resolve(asked.session.model)
         session = self._sessions.preview(agent, asked.session)
         value, secret = self._secrets.mint(
-            asked.session, key_id=key_id, lifetime_s=asked.expires_after.seconds, size_bytes=len(body)
+            asked.session,
+            key_id=key_id,
+            lifetime_s=asked.expires_after.seconds,
+            size_bytes=len(body),
+            safety_identifier=safety_identifier(request),
         )
         answer = {"value": value, "expires_at": secret.expires_at, "session": session}
         if self._webrtc is not None and self._webrtc.ice_servers:

@@ -16,6 +16,10 @@ KEY_PROTOCOL = "openai-insecure-api-key"
 """The subprotocol `openai-insecure-api-key.<key>` carries a key, since a browser's WebSocket can set no header."""
 
 
+MAX_SAFETY_IDENTIFIER_CHARS = 64
+"""What upstreams take."""
+
+
 class KeyRing:
     """The keys that open this service. Only their digests are kept."""
 
@@ -64,6 +68,8 @@ class Caller:
     """None where no key is required."""
     secret: ClientSecret | None = None
     """The client secret that was shown instead of the key that made it."""
+    safety_identifier: str | None = None
+    """Whom the client says that it speaks for; what was said when a secret was made counts (contract 1.0)."""
 
     @property
     def speaks_beta(self) -> bool:
@@ -103,11 +109,11 @@ def identify_caller(request: web.Request, keys: KeyRing, secrets: ClientSecrets)
     """
     offered = _offered_key(request)
     if offered is None or not offered.startswith(PREFIX):
-        return Caller(authenticate(request, keys))
+        return Caller(authenticate(request, keys), safety_identifier=safety_identifier(request))
     secret = secrets.find(offered)
     if secret is None:
         raise _unauthorized("Incorrect API key provided. No client secret of this service is like it.")
-    return Caller(secret.key_id, secret)
+    return Caller(secret.key_id, secret, secret.safety_identifier or safety_identifier(request))
 
 
 def authenticate(request: web.Request, keys: KeyRing) -> str | None:
@@ -131,6 +137,14 @@ def authenticate(request: web.Request, keys: KeyRing) -> str | None:
     if key_id is None:
         raise _unauthorized("Incorrect API key provided. This service knows the keys of its own configuration only.")
     return key_id
+
+
+def safety_identifier(request: web.Request) -> str | None:
+    """Return whom the client says that it speaks for; what could not be passed on as it is, as a hash."""
+    given = request.headers.get("OpenAI-Safety-Identifier", "").strip()
+    if len(given) > MAX_SAFETY_IDENTIFIER_CHARS or not given.isascii() or not given.isprintable():
+        return _digest(given).hex()
+    return given or None
 
 
 def offered_protocols(request: web.Request) -> list[str]:

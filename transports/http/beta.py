@@ -11,7 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
-from transports.http.auth import KeyRing, authenticate, offered_protocols
+from transports.http.auth import KeyRing, authenticate, offered_protocols, safety_identifier
 from transports.http.client_secrets import ClientSecrets
 from transports.http.errors import ApiError
 from transports.http.rate_limits import limit_by
@@ -92,6 +92,7 @@ class BetaSessions:
             lifetime_s=asked.expires_after.seconds,
             size_bytes=len(body),
             speaks_beta=True,
+            safety_identifier=safety_identifier(request),
         )
         shown = beta.session_object(session)
         return web.json_response({**shown, "client_secret": {"value": value, "expires_at": secret.expires_at}})

@@ -48,6 +48,8 @@ class ClientSecret:
     size_bytes: int
     speaks_beta: bool = False
     """Whoever shows it is a client of the beta, whatever else it says."""
+    safety_identifier: str | None = None
+    """Whom its sessions are for, as its maker said."""
 
 
 class ClientSecrets:
@@ -72,6 +74,7 @@ class ClientSecrets:
         lifetime_s: int,
         size_bytes: int,
         speaks_beta: bool = False,
+        safety_identifier: str | None = None,
     ) -> tuple[str, ClientSecret]:
         """Return a new secret and what is kept of it. Raises: ApiError 429: too many live, in all or of that key."""
         now_s = self._clock()
@@ -85,7 +88,8 @@ class ClientSecrets:
         if self._has_its_share(key_id, size_bytes):
             raise _refusal("Too many client secrets of this key are alive.")
         value = PREFIX + secrets.token_hex(16)
-        secret = ClientSecret(key_id, session, int(now_s) + lifetime_s, size_bytes, speaks_beta)
+        expires_at = int(now_s) + lifetime_s
+        secret = ClientSecret(key_id, session, expires_at, size_bytes, speaks_beta, safety_identifier)
         self._known[_digest(value)] = secret
         self._count(secret)
         return value, secret

@@ -65,7 +65,9 @@ class Realtime:
         # What the secret names goes before the query: who holds it was given this one, not any.
         model = (opening.model if opening is not None else None) or request.query.get("model") or None
         agent = self.sessions.resolve(model)
-        place = self.sessions.admit(agent, key_id=caller.key_id, opening=opening)
+        place = self.sessions.admit(
+            agent, key_id=caller.key_id, opening=opening, safety_identifier=caller.safety_identifier
+        )
         call_id = request[CALL_ID] = self.calls.new_id()
         with structlog.contextvars.bound_contextvars(call_id=call_id, session=place.session_id):
             try:

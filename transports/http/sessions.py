@@ -76,9 +76,17 @@ class Sessions(Protocol):
         """Return how many sessions more that key may have now; None is everyone where no key is required."""
         ...
 
-    def admit(self, agent: Agent, *, key_id: str | None, opening: SessionUpdateBody | None = None) -> Place:
+    def admit(
+        self,
+        agent: Agent,
+        *,
+        key_id: str | None,
+        opening: SessionUpdateBody | None = None,
+        safety_identifier: str | None = None,
+    ) -> Place:
         """Take a place for a session with `agent`, configured by `opening` from its first event on.
 
+        `safety_identifier` is whom the client speaks for, which upstreams are told (contract 1.0).
         Raises: CapacityError when all are taken or the service is stopping, EngineUnavailable when that agent's
         engine is not there; another's may be.
         """
@@ -118,7 +126,12 @@ class TranslationSessions(Protocol):
         ...
 
     def admit_translation(
-        self, agent: Agent, opening: TranslationOpening, *, key_id: str | None = None
+        self,
+        agent: Agent,
+        opening: TranslationOpening,
+        *,
+        key_id: str | None = None,
+        safety_identifier: str | None = None,
     ) -> TranslationPlace:
         """Take a place. Raises: as `Sessions.admit`, and ContractError for what a session would refuse."""
         ...

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 from aiohttp import web
 
-from transports.http.auth import Caller, KeyRing, authenticate, identify_caller
+from transports.http.auth import Caller, KeyRing, authenticate, identify_caller, safety_identifier
 from transports.http.calls import Calls
 from transports.http.client_secrets import ClientSecrets
 from transports.http.errors import ApiError
@@ -70,7 +70,9 @@ class Translations:
         limit_by(request, lambda: self.sessions.room(caller.key_id))
         opening = _opening(request, caller)
         agent = self.sessions.resolve_translator(opening.model)
-        place = self.sessions.admit_translation(agent, opening, key_id=caller.key_id)
+        place = self.sessions.admit_translation(
+            agent, opening, key_id=caller.key_id, safety_identifier=caller.safety_identifier
+        )
         with structlog.contextvars.bound_contextvars(call_id=self.calls.new_id(), session=place.session_id):
             try:
                 transport = await self._accept(request)
@@ -104,7 +106,11 @@ class Translations:
         agent = self.sessions.resolve_translator(asked.session.model)
         session = self.sessions.preview_translation(agent, asked.session)
         value, secret = self.secrets.mint(
-            asked.session, key_id=key_id, lifetime_s=asked.expires_after.seconds, size_bytes=len(body)
+            asked.session,
+            key_id=key_id,
+            lifetime_s=asked.expires_after.seconds,
+            size_bytes=len(body),
+            safety_identifier=safety_identifier(request),
         )
         return web.json_response({"value": value, "expires_at": secret.expires_at, "session": session})
 

@@ -105,7 +105,9 @@ class WebRtcCalls:
         agent = self.sessions.resolve((opening.model if opening is not None else None) or request.query.get("model"))
         if opening is not None:
             self.sessions.preview(agent, opening)  # what a session would refuse is refused here, with its words
-        place = self.sessions.admit(agent, key_id=caller.key_id, opening=opening)
+        place = self.sessions.admit(
+            agent, key_id=caller.key_id, opening=opening, safety_identifier=caller.safety_identifier
+        )
         call_id = self.calls.new_id()
         with structlog.contextvars.bound_contextvars(call_id=call_id, session=place.session_id):
             answer = await self._begin(place, offer, call_id, caller, dialect)

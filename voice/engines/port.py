@@ -310,6 +310,15 @@ EngineNotice = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class SessionRef:
+    """What an engine, or a translator, is made for."""
+
+    id: str
+    safety_identifier: str | None = None
+    """Whom the client says that it speaks for, and upstreams are told (contract 1.0); None: it did not say."""
+
+
 class Engine(Protocol):
     """One session's view of what thinks."""
 

@@ -21,6 +21,7 @@ from voice.engines.port import (
     EngineSettings,
     ResponseEvent,
     ResponseRequest,
+    SessionRef,
     TranscriptDone,
     TranscriptionRequest,
 )
@@ -129,7 +130,7 @@ class SingleRequests:
         self._taken += 1
         try:
             ids = Ids()
-            engine = runtime.make_engine(f"req_{ids.stem}")
+            engine = runtime.make_engine(SessionRef(f"req_{ids.stem}"))
             try:
                 await engine.open(settings)
                 yield engine, ids

@@ -102,7 +102,9 @@ class EchoSessions:
         """As many as come."""
         return Room(limit=1_000_000, remaining=1_000_000)
 
-    def admit(self, agent: Agent, *, key_id: str | None, opening: Any = None) -> EchoPlace:
+    def admit(
+        self, agent: Agent, *, key_id: str | None, opening: Any = None, safety_identifier: str | None = None
+    ) -> EchoPlace:
         place = EchoPlace(self._speaks, self._says)
         self.places.append(place)
         return place

@@ -89,6 +89,7 @@ class FakeSessions:
         """Takes what sidebands send."""
         self.admitted: list[tuple[str, str | None]] = []
         self.openings: list[SessionUpdateBody | None] = []
+        self.safety_identifiers: list[str | None] = []
         self.stopped: list[tuple[int, str]] = []
 
     def resolve(self, model: str | None) -> Agent:
@@ -107,11 +108,19 @@ class FakeSessions:
     def room(self, key_id: str | None) -> Room:
         return Room.of(5, self.active)
 
-    def admit(self, agent: Agent, *, key_id: str | None, opening: SessionUpdateBody | None = None) -> FakePlace:
+    def admit(
+        self,
+        agent: Agent,
+        *,
+        key_id: str | None,
+        opening: SessionUpdateBody | None = None,
+        safety_identifier: str | None = None,
+    ) -> FakePlace:
         if self.refusal is not None:
             raise self.refusal
         self.admitted.append((agent.name, key_id))
         self.openings.append(opening)
+        self.safety_identifiers.append(safety_identifier)
         self.active += 1
         self.empty.clear()
         return FakePlace(self)

@@ -35,6 +35,17 @@ async def test_a_secret_opens_several_sessions_with_its_configuration(locked: An
     assert [opening.instructions for opening in locked.sessions.openings] == ["Be brief."] * 2
 
 
+async def test_whom_a_secret_is_for_is_not_the_browsers_to_say(locked: Any) -> None:
+    headers = KIOSK | {"OpenAI-Safety-Identifier": "user-7f3a"}
+    async with locked.client.post(PATH, json={}, headers=headers) as answer:
+        named = (await answer.json())["value"]
+    for secret in (named, (await mint(locked))["value"]):
+        headers = {"Authorization": f"Bearer {secret}", "OpenAI-Safety-Identifier": "somebody-else"}
+        async with locked.client.ws_connect("/v1/realtime", headers=headers) as socket:
+            await socket.receive_json()
+    assert locked.sessions.safety_identifiers == ["user-7f3a", "somebody-else"]
+
+
 async def test_a_browser_shows_its_secret_as_a_subprotocol(locked: Any) -> None:
     made = await mint(locked)
     protocols = ["realtime", f"openai-insecure-api-key.{made['value']}"]

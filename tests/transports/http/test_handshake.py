@@ -1,6 +1,7 @@
 """Who gets a session, and what everybody else is told before the upgrade (contract 2.1 to 2.3, 2.6)."""
 
 import asyncio
+import hashlib
 from typing import Any
 
 import pytest
@@ -41,6 +42,25 @@ async def test_a_named_agent_answers(service: Any) -> None:
         assert socket._response.headers["x-request-id"].startswith("req_")
     await service.ended()
     assert service.sessions.admitted == [("receptionist", None)]
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        (None, None),
+        ("", None),
+        ("user-7f3a", "user-7f3a"),
+        (65 * "x", hashlib.sha256(65 * b"x").hexdigest()),
+        ("J\u00fcrgen", hashlib.sha256("J\u00fcrgen".encode()).hexdigest()),
+    ],
+)
+async def test_whom_a_client_speaks_for_goes_with_its_session(
+    service: Any, given: str | None, taken: str | None
+) -> None:
+    headers = {"OpenAI-Safety-Identifier": given} if given is not None else {}
+    async with service.client.ws_connect("/v1/realtime", headers=headers) as socket:
+        await first_event(socket)
+    assert service.sessions.safety_identifiers == [taken]
 
 
 @pytest.mark.parametrize("query", ["", "?model=", "?foo=bar&trace=1"])

@@ -10,7 +10,7 @@ import pytest
 from tools.dispatch import Dispatcher
 from voice.agent import Agent
 from voice.audio.vad import Windows
-from voice.engines.port import EngineDone, EngineSettings, ResponseRequest, TextDelta
+from voice.engines.port import EngineDone, EngineSettings, ResponseRequest, SessionRef, TextDelta
 from voice.engines.script import Script
 from voice.engines.scripted import ScriptedEngine
 from voice.errors import CapacityError, ContractError, EngineError, EngineUnavailable
@@ -41,7 +41,7 @@ class Desk:
         self.engines: list[ScriptedEngine] = []
         tools: ServiceTools = Dispatcher(())
 
-        def make(session_id: str) -> ScriptedEngine:
+        def make(_: SessionRef) -> ScriptedEngine:
             self.engines.append(ScriptedEngine(script))
             return self.engines[-1]
 
