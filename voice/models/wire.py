@@ -136,7 +136,10 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     retry_after_s: float = 1.0
 
 
-FromHost = Loaded | Beat | Piece | Sound | Done | Failed
+Answer = Piece | Sound | Done | Failed
+"""Of the host, to a request; `Failed` with the id 0 is of the loading."""
+
+FromHost = Loaded | Beat | Answer
 
 _encoder = msgspec.msgpack.Encoder()
 _to_host: msgspec.msgpack.Decoder[ToHost] = msgspec.msgpack.Decoder(ToHost)
