@@ -75,7 +75,7 @@ class SipCallTransport:
     ) -> None:
         """Open the call's ports; nothing is said yet. `tell` takes events for whoever watches the session.
 
-        Raises: PortsExhausted.
+        What is logged, in callbacks of the phone line too, has the context variables of now. Raises: PortsExhausted.
         """
         self._call = call
         self._audio = LiveAudio()
@@ -94,7 +94,6 @@ class SipCallTransport:
             takes_info=lambda: call.takes_info,
             send_info=self._send_info,
         )
-        # Its listeners are called out of the context of the phone line, where nothing names the call.
         self._log = log.bind(**structlog.contextvars.get_contextvars())
         self._ids = Ids()
         self._events: deque[client.ClientEvent] = deque()

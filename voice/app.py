@@ -137,10 +137,22 @@ class _Builder:
     def build(self) -> Service:
         models = EmbeddedModels(host_settings(self._config)) if self._config.thinks_with_models else None
         pool = Pool()
-        costs = CostBook(self._prices)
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        metrics = Metrics(registry)
+        sessions = self._sessions(models, pool, Metrics(registry))
+        if models is not None:
+            models.prompts = self._prompts(sessions)
+        calls = Calls()
+        application = self._application(sessions, calls, registry)
+
+        async def close_pool(_: web.Application) -> None:
+            await pool.aclose()
+
+        application.on_cleanup.append(close_pool)
+        return Service(application, sessions, models, self._phone(sessions, calls, registry))
+
+    def _sessions(self, models: EmbeddedModels | None, pool: Pool, metrics: Metrics) -> SessionManager:
+        costs = CostBook(self._prices)
         sources = EngineSources(
             self._config,
             self._scripts,
@@ -150,7 +162,7 @@ class _Builder:
             lambda engine, what: metrics.engine_incidents.labels(engine, what).inc(),
         )
         engines = {name: sources.source(name) for name in self._config.engines_used}
-        sessions = SessionManager(
+        return SessionManager(
             self._runtimes(engines),
             self._config.answering,
             ActivityService(_voice_activity_model()),
@@ -160,10 +172,9 @@ class _Builder:
             costs=costs,
             judge=_turn_judge(),
         )
-        if models is not None:
-            models.prompts = self._prompts(sessions)
-        calls = Calls()
-        application = build_app(
+
+    def _application(self, sessions: SessionManager, calls: Calls, registry: CollectorRegistry) -> web.Application:
+        return build_app(
             sessions,
             KeyRing({key.id: key.secret.get_secret_value() for key in self._config.server.keys}),
             registry=registry,
@@ -175,12 +186,6 @@ class _Builder:
             translations=sessions,
             translates_beta=self._config.server.beta_clients == "translate",
         )
-
-        async def close_pool(_: web.Application) -> None:
-            await pool.aclose()
-
-        application.on_cleanup.append(close_pool)
-        return Service(application, sessions, models, self._phone(sessions, calls, registry))
 
     def _phone(self, sessions: SessionManager, calls: Calls, registry: CollectorRegistry) -> Phone | None:
         sip = self._config.sip

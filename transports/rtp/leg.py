@@ -31,7 +31,7 @@ from transports.rtp.rtcp import (
     serialise_rtcp,
 )
 from transports.rtp.srtp import SrtpLeg
-from transports.rtp.statistics import ReceptionStatistics
+from transports.rtp.statistics import ReceptionStatistics, SendingStatistics
 
 COMFORT_NOISE_TYPE = 13
 """RFC 3389: the peer suppresses silence, and will send nothing for a while."""
@@ -328,14 +328,8 @@ class MediaLeg:
         self._meter.traffic.sent_packets += 1
 
     def _report(self, now_s: float) -> None:
-        blocks = (self._heard.reception.report_block(now_s),) if self._heard is not None else ()
-        statistics = self.outbound.statistics
-        report = (
-            statistics.sender_report(now_s, ntp_time(now_s + self._wall_offset_s), blocks)
-            if statistics.sent_packets
-            else ReceiverReport(statistics.ssrc, blocks)
-        )
-        self._send_rtcp(serialise_rtcp(report, SourceDescription(((statistics.ssrc, _CNAME),))))
+        reception = None if self._heard is None else self._heard.reception
+        self._send_rtcp(_compound_report(self.outbound.statistics, reception, now_s, now_s + self._wall_offset_s))
         self.count()
 
     def _send_rtcp(self, packet: bytes) -> None:
@@ -354,6 +348,16 @@ class MediaLeg:
         """Add what is new on the peer's stream to the sums."""
         if self._heard is not None:
             self._meter.count(self._heard.audio)
+
+
+def _compound_report(
+    sent: SendingStatistics, reception: ReceptionStatistics | None, now_s: float, wall_s: float
+) -> bytes:
+    """Return what a peer is told every while: what we send, once we do, and how its stream arrives."""
+    blocks = () if reception is None else (reception.report_block(now_s),)
+    is_sender = bool(sent.sent_packets)
+    report = sent.sender_report(now_s, ntp_time(wall_s), blocks) if is_sender else ReceiverReport(sent.ssrc, blocks)
+    return serialise_rtcp(report, SourceDescription(((sent.ssrc, _CNAME),)))
 
 
 def _same_key(before: SrtpLeg | None, now: SrtpLeg | None) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,8 +97,7 @@ def conformance(
             f"there is no flow or family {error}; --list shows all {len(all_flows())} flows"
         ) from None
     if listing:
-        for flow in flows:
-            typer.echo(f"{flow.family:<14} {flow.name:<40} {flow.summary}")
+        _list(flows)
         return
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -110,13 +109,22 @@ def conformance(
             flows, at_once = [flow for flow in flows if flow.on_leg], 1
         report = asyncio.run(check(Run(target, flows, at_once, folder, mcp), Console(stderr=True)))
     report.notes += _notes(sentence)
+    _show(report, as_json=as_json)
+    if report.has_failed:
+        raise typer.Exit(1)
+
+
+def _list(flows: Sequence[Flow]) -> None:
+    for flow in flows:
+        typer.echo(f"{flow.family:<14} {flow.name:<40} {flow.summary}")
+
+
+def _show(report: Report, *, as_json: bool) -> None:
     if as_json:
         json.dump(to_json(report), sys.stdout, ensure_ascii=False, indent=1)
         sys.stdout.write("\n")
     else:
         print_report(report, Console(highlight=False, soft_wrap=True))
-    if report.has_failed:
-        raise typer.Exit(1)
 
 
 async def check(run: Run, progress: Console) -> Report:

@@ -65,26 +65,9 @@ class ServiceProcess:
         self.port = free_port(self.host)
         self.url = f"{'wss' if tls else 'ws'}://{self.host}:{self.port}/v1/realtime"
         self.http_url = f"{'https' if tls else 'http'}://{self.host}:{self.port}"
-        self._command = [
-            *prefix,
-            sys.executable,
-            "-c",
-            _COMMAND,
-            "serve",
-            "--host",
-            self.host,
-            "--port",
-            str(self.port),
-            *options,
-        ]
-        # The child runs these very sources, whatever folder it runs in.
-        paths = (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", ""))
-        self._environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(path for path in paths if path),
-            **({"VOICE__SERVER__TLS__CERTIFICATE": str(tls[0]), "VOICE__SERVER__TLS__KEY": str(tls[1])} if tls else {}),
-            **(environment or {}),
-        }
+        place = ("--host", self.host, "--port", str(self.port))
+        self._command = [*prefix, sys.executable, "-c", _COMMAND, "serve", *place, *options]
+        self._environment = _environment(tls) | (environment or {})
         self._trust = ssl.create_default_context(cafile=tls[0]) if tls else None
         self._folder = folder
         self._ready_timeout_s = ready_timeout_s
@@ -156,3 +139,12 @@ class ServiceProcess:
             self._output.close()
             self._output = None
         return self._process.returncode
+
+
+def _environment(tls: tuple[Path, Path] | None) -> dict[str, str]:
+    """The child runs these very sources, whatever folder it runs in."""
+    paths = (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", ""))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+    if tls is not None:
+        environment["VOICE__SERVER__TLS__CERTIFICATE"], environment["VOICE__SERVER__TLS__KEY"] = map(str, tls)
+    return environment

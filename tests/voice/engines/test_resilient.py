@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import replace
-from functools import partial
 
 import pytest
 
@@ -20,7 +18,6 @@ from voice.engines.port import (
     HostedCall,
     MessageStarted,
     ResponseEvent,
-    ResponseRequest,
     TextDelta,
     ToolCallDone,
     ToolCallStarted,
@@ -30,67 +27,14 @@ from voice.engines.port import (
     TranscriptionRequest,
     TurnStarted,
 )
-from voice.engines.resilient import Patience, ResilientEngine
+from voice.engines.resilient import ResilientEngine
 from voice.engines.script import Script
 from voice.engines.scripted import ScriptedEngine
 from voice.engines.standby import Standby
-from voice.errors import EngineError, EngineOverloaded, EngineRefused, EngineUnavailable
-from voice.remote.retry import RetryPolicy
-from voice.session.items import Item, Message, TextPart
+from voice.errors import EngineError, EngineRefused, EngineUnavailable
+from voice.session.items import Item, Message
 
-ASK = ResponseRequest("resp_1", (Message("item_1", "user", (TextPart("hello"),)),), EngineSettings(instructions="Be."))
-AT_ONCE = Patience(words_after_s=5.0, retries=RetryPolicy(attempts=2, base_s=0.0, longest_s=0.0))
-
-
-class Failing(ScriptedEngine):
-    """Does what each entry says, one for each time that it is asked: events, then an error or the end."""
-
-    def __init__(self, *answers: list[ResponseEvent | EngineError], refuses: EngineError | None = None) -> None:
-        super().__init__()
-        self.answers = list(answers)
-        self.asked: list[ResponseRequest] = []
-        self.refuses = refuses
-
-    async def open(self, settings: EngineSettings) -> None:
-        if self.refuses is not None:
-            raise self.refuses
-
-    async def respond(self, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
-        self.asked.append(request)
-        for each in self.answers.pop(0):
-            if isinstance(each, EngineError):
-                raise each
-            yield each
-
-
-def of(
-    *engines: Failing | ScriptedEngine, patience: Patience = AT_ONCE, **noted: list[tuple[str, str]]
-) -> ResilientEngine:
-    standbys = [Standby(f"engine-{number}", partial(_same, each), Breaker()) for number, each in enumerate(engines)]
-    notes = noted.get("notes", [])
-    return ResilientEngine(standbys, patience, note=lambda engine, what: notes.append((engine, what)))
-
-
-def _same(engine: ScriptedEngine) -> ScriptedEngine:
-    return engine
-
-
-async def answer(engine: ResilientEngine, request: ResponseRequest = ASK) -> list[ResponseEvent]:
-    await engine.open(request.settings)
-    try:
-        async with asyncio.timeout(5):
-            return [event async for event in engine.respond(request)]
-    finally:
-        await engine.aclose()
-
-
-async def collect(engine: ResilientEngine, heard: list[ResponseEvent]) -> None:
-    async for event in engine.respond(ASK):
-        heard.append(event)
-
-
-def words(events: list[ResponseEvent]) -> str:
-    return "".join(event.text for event in events if isinstance(event, TextDelta))
+from .failing import AT_ONCE, Failing, answer, collect, of, words
 
 
 async def test_a_failure_before_the_first_word_is_not_heard():
@@ -146,15 +90,6 @@ async def test_when_nobody_answers_the_caller_hears_an_apology_and_the_response_
     await engine.aclose()
     assert "sorry" in words(heard)
     assert any(isinstance(event, AudioDelta) for event in heard)
-
-
-async def test_who_waits_for_long_is_spoken_to_and_the_answer_is_a_message_of_its_own():
-    slow = ScriptedEngine(
-        Script.from_dict({"first_token_ms": 150, "turns": [{"reply": [{"say": "Here.", "audio": "none"}]}]})
-    )
-    events = await answer(of(slow, patience=Patience(words_after_s=0.02, words="One moment.")))
-    texts = [event for event in events if isinstance(event, TextDelta | MessageStarted)]
-    assert texts == [TextDelta("One moment."), MessageStarted(), TextDelta("Here.")]
 
 
 async def test_an_engine_that_cannot_be_opened_is_passed_over():
@@ -247,116 +182,10 @@ async def test_words_of_a_conversation_are_asked_for_once():
     await engine.aclose()
 
 
-class Slow(Failing):
-    """Opens when it is told to."""
-
-    def __init__(self, *answers: list[ResponseEvent | EngineError]) -> None:
-        super().__init__(*answers)
-        self.may_open = asyncio.Event()
-
-    async def open(self, settings: EngineSettings) -> None:
-        await self.may_open.wait()
-
-
-IMPATIENT = Patience(words_after_s=0.02, words="One moment.", retries=RetryPolicy(attempts=1))
-
-
-async def test_who_waits_while_another_engine_is_opened_is_spoken_to_as_well():
-    first, second = Failing([EngineUnavailable("gone")]), Slow([TextDelta("Here."), EngineDone()])
-    engine = of(first, second, patience=IMPATIENT)
-    await engine.open(EngineSettings())
-    heard: list[ResponseEvent] = []
-    async for event in engine.respond(ASK):
-        heard.append(event)
-        if words(heard) == "One moment.":
-            second.may_open.set()
-    assert words(heard) == "One moment.Here."
-    await engine.aclose()
-
-
-async def test_the_wait_counts_over_all_attempts_and_words_come_once():
-    class Hesitant(Failing):
-        async def respond(self, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
-            await asyncio.sleep(0.06)
-            async for event in super().respond(request):
-                yield event
-
-    engine = Hesitant([EngineUnavailable("gone")], [EngineUnavailable("gone")], [TextDelta("Here."), EngineDone()])
-    patience = Patience(words_after_s=0.1, words="One moment.", retries=RetryPolicy(attempts=3, base_s=0.0))
-    assert words(await answer(of(engine, patience=patience))) == "One moment.Here."
-
-
-async def test_who_still_hears_something_is_not_told_to_wait():
-    spoken = AudioDelta(AudioFrame(bytes(48_000), 24_000))
-    first = Failing([TextDelta("The table"), spoken, EngineUnavailable("gone")])
-    second = Slow([TextDelta(" is booked."), EngineDone()])
-    asyncio.get_running_loop().call_later(0.05, second.may_open.set)
-    assert words(await answer(of(first, second, patience=IMPATIENT))) == "The table is booked."
-
-
-class Silent(Failing):
-    """Begins, and says nothing."""
-
-    async def respond(self, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
-        self.asked.append(request)
-        yield MessageStarted()
-        yield TextDelta("never heard")
-        await asyncio.Event().wait()
-
-
-async def test_an_engine_that_is_not_heard_for_long_is_left():
-    silent, second = Silent(), Failing([TextDelta("Hello."), EngineDone()])
-    patience = Patience(give_up_s=0.02, retries=RetryPolicy(attempts=5, base_s=0.0))
-    assert words(await answer(of(silent, second, patience=patience))).endswith("Hello.")
-    assert len(silent.asked) == 1
-
-
-async def test_when_the_only_engine_is_not_heard_for_long_the_caller_hears_an_apology():
-    engine = of(Silent(), patience=Patience(give_up_s=0.02))
-    await engine.open(EngineSettings())
-    heard: list[ResponseEvent] = []
-    with pytest.raises(EngineUnavailable, match="too long"):
-        await collect(engine, heard)
-    assert "sorry" in words(heard)
-    await engine.aclose()
-
-
-async def test_nobody_is_told_to_wait_for_an_answer_beside_the_conversation():
-    class Hesitant(Failing):
-        async def respond(self, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
-            await asyncio.sleep(0.05)
-            async for event in super().respond(request):
-                yield event
-
-    beside = replace(ASK, in_conversation=False)
-    patience = Patience(words_after_s=0.01, give_up_s=0.02)
-    engine = of(Hesitant([TextDelta("Here."), EngineDone()]), patience=patience)
-    assert await answer(engine, beside) == [TextDelta("Here."), EngineDone()]
-
-
 async def test_a_request_that_is_refused_is_not_made_again_to_the_same_engine():
     first, second = Failing([EngineError("no such tool")]), Failing([TextDelta("Hello."), EngineDone()])
     assert words(await answer(of(first, second))) == "Hello."
     assert len(first.asked) == 1
-
-
-async def test_who_asks_for_a_longer_wait_than_a_caller_bears_is_not_waited_for():
-    first, second = Failing([EngineOverloaded("busy", 30.0)]), Failing([TextDelta("Hello."), EngineDone()])
-    assert words(await answer(of(first, second))) == "Hello."
-    assert len(first.asked) == 1
-
-
-async def test_the_wait_that_was_asked_for_is_kept():
-    asked: list[float | None] = []
-
-    class Noting(RetryPolicy):
-        def wait_s(self, attempt: int, retry_after_s: float | None, chance: float) -> float | None:
-            asked.append(retry_after_s)
-            return 0.0
-
-    engine = Failing([EngineOverloaded("busy", 0.75)], [TextDelta("Hello."), EngineDone()])
-    assert words(await answer(of(engine, patience=Patience(retries=Noting())))) == "Hello."
-    assert asked == [0.75]
 
 
 async def test_an_engine_that_was_left_is_closed_and_asked_again_when_the_other_fails():
