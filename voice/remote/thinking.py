@@ -5,11 +5,12 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
-from voice.engines.port import EngineDone, ResponseEvent, ResponseRequest, TokenUsage
+from voice.engines.port import EngineDone, ResponseEvent, ResponseRequest, TextDelta, TokenUsage
 from voice.errors import EngineError, EngineUnavailable
 from voice.prices import CostMeter
 from voice.remote import chat_wire, responses_wire
 from voice.remote.api import Api
+from voice.remote.characters import Characters
 from voice.remote.options import LanguageOptions
 
 Json = dict[str, Any]
@@ -30,10 +31,16 @@ class RemoteThinking:
     ) -> AsyncGenerator[ResponseEvent, None]:
         """Yield words, tool calls, usage and the end. Use it under `aclosing`. Raises: EngineError and its kinds."""
         ask = self._chat if self.options.api == "chat" else self._responses
+        characters = Characters()
         async with aclosing(ask(request, transcripts)) as events:
             async for event in events:
                 if isinstance(event, TokenUsage):
                     self._meter.add_tokens(self.options.model, event)
+                elif isinstance(event, TextDelta):
+                    text = characters.feed(event.text)
+                    if text:
+                        yield TextDelta(text)
+                    continue
                 yield event
 
     async def _chat(

@@ -163,6 +163,12 @@ async def test_both_apis_give_the_same_events() -> None:
     assert await think(ScriptedApi([CREATED, DELTA, COMPLETED]), api="responses") == wanted
 
 
+async def test_a_character_that_a_server_cut_in_two_is_said_whole() -> None:
+    halves = [{"type": "response.output_text.delta", "delta": half} for half in ("\ud83d", "\ude00 Hello.")]
+    events = await think(ScriptedApi([CREATED, *halves, COMPLETED]), api="responses")
+    assert events == [TextDelta("😀 Hello."), EngineDone()]
+
+
 @pytest.mark.parametrize("options", [{"first_token_s": 0.01}, {"next_token_s": 0.01}])
 async def test_a_model_that_stalls_is_given_up(options: dict[str, float]) -> None:
     script: list[Any] = [5.0] if "first_token_s" in options else [CREATED, 5.0]
