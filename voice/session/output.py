@@ -183,6 +183,7 @@ class CallOutput:
         remote_name = tool.remote.name if tool.remote else None
         self.item = ToolCall(item_id, call_id, tool.name, "", "in_progress", tool.server_label, remote_name=remote_name)
         self._output_is_done = False
+        self._is_running = False
 
     @property
     def is_ours(self) -> bool:
@@ -229,7 +230,10 @@ class CallOutput:
         self._place.note(self.item)
 
     def run(self) -> None:
-        """Have the tool run; a hosted one does."""
+        """Have the tool run; a hosted one does, and its engine may say so twice."""
+        if self._is_running:
+            return
+        self._is_running = True
         self._out.send(wire_events.ResponseMcpCallInProgress(**self._short_ids()))
         origin, item = self.tool.remote, self.item
         if self.tool.is_hosted:
