@@ -72,7 +72,7 @@ class Conversation:
         Raises: ContractError for a duplicate id or an unknown predecessor (contract 4.15).
         """
         if item.id in self._items:
-            raise _duplicate(item)
+            raise duplicate(item)
         if previous_item_id is None:
             place = len(self._order)
         elif previous_item_id == ROOT:
@@ -128,7 +128,7 @@ class Conversation:
     def check_new(self, item: AnyItem) -> None:
         """Raises: ContractError when a client's item would be one too many, or too much, or has a promised id."""
         if item.id in self._promised:
-            raise _duplicate(item)
+            raise duplicate(item)
         if len(self._order) >= MAX_ITEMS or self._written_chars + _written_chars(item) > MAX_WRITTEN_CHARS:
             raise ContractError(
                 f"Error adding item: a conversation holds at most {MAX_ITEMS} items and "
@@ -183,7 +183,8 @@ def _part_chars(part: Part) -> int:
     return len(part.text) if isinstance(part, TextPart) else len(part.image_url)
 
 
-def _duplicate(item: AnyItem) -> ContractError:
+def duplicate(item: AnyItem) -> ContractError:
+    """Return the error for an id that is taken."""
     return ContractError(
         f"Error adding item: an item with id '{item.id}' already exists.", code="item_create_duplicate_item_id"
     )

@@ -12,6 +12,7 @@ from voice.protocol.client_events import (
 )
 from voice.protocol.creation import InputItem
 from voice.protocol.items import ConversationItem, ItemReference
+from voice.session.conversation import duplicate
 from voice.session.core import Core
 from voice.session.effects import TellCut
 from voice.session.items import (
@@ -132,6 +133,8 @@ class ItemRequests:
         return item
 
     def _check(self, item: AnyItem) -> None:
+        if self._responder.is_under_way(item.id):
+            raise duplicate(item)
         if isinstance(item, ApprovalResponse):
             self._responder.check_approval(item)
         if isinstance(item, ToolOutput):

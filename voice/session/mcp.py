@@ -8,7 +8,7 @@ names under both words. An import that failed is tried again by the next `sessio
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
@@ -179,6 +179,11 @@ class Approvals:
         self._conversation = conversation
         self._waiting: dict[str, CallOutput] = {}
         self._answered: set[str] = set()
+
+    @property
+    def waiting(self) -> Iterable[CallOutput]:
+        """The calls that the client has not answered for."""
+        return self._waiting.values()
 
     def ask(self, call: CallOutput) -> None:
         """Ask the client whether this call may run; its response ends without waiting for the answer."""

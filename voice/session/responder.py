@@ -205,9 +205,13 @@ class Responder:
         self._end(response, "client_cancelled")
 
     def snapshot(self, item_id: str) -> AnyItem | None:
-        """Return an item under way as it stands."""
-        found = (response.snapshot(item_id) for response in self._responses.values())
-        return next((item for item in found if item is not None), None)
+        """Return an item of the conversation that is under way, as it stands."""
+        return self._active.snapshot(item_id) if self._active is not None else None
+
+    def is_under_way(self, item_id: str) -> bool:
+        """True for an item of the conversation that is not final, be it deleted: its end is still to come."""
+        calls = (*(call for call, _ in self._detached.values()), *self._approvals.waiting)
+        return self.snapshot(item_id) is not None or any(call.item.id == item_id for call in calls)
 
     def cut_active(self, item_id: str, played_ms: int) -> bool:
         """A client truncates an item that is still being generated; False when it is none of the active response."""

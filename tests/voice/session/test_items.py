@@ -4,6 +4,8 @@ import base64
 
 import pytest
 
+from voice.engines.port import TextDelta
+
 
 def message(text="Hi", **more):
     return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}], **more}
@@ -161,6 +163,26 @@ def test_images_for_one_response_are_refused_by_an_engine_that_does_not_see(step
     effects = stepper.send({"type": "response.create", "response": {"conversation": "none", "input": shown}})
     assert types(effects) == ["error"]
     assert error(stepper)["param"] == "response.input[1].content[0].type"
+
+
+def test_the_id_of_an_answer_that_was_deleted_is_free_when_it_has_ended(stepper, types, speech):
+    stepper.send({"type": "response.create"})
+    stepper.answer(*speech("Hello ", done=False))
+    item_id = stepper.played[0].item_id
+    stepper.send({"type": "conversation.item.delete", "item_id": item_id})
+    assert types(create(stepper, message(id=item_id))) == ["error"]
+    assert error(stepper)["code"] == "item_create_duplicate_item_id"
+    stepper.answer(*speech("there."))
+    assert types(create(stepper, message(id=item_id))) == ["conversation.item.added", "conversation.item.done"]
+
+
+def test_what_an_aside_says_may_be_kept_under_its_own_id(stepper):
+    stepper.send({"type": "response.create", "response": {"conversation": "none", "output_modalities": ["text"]}})
+    stepper.answer(TextDelta("Half an ans"))
+    item_id = stepper.frames[-1]["item_id"]
+    create(stepper, message("Mine", id=item_id))
+    stepper.send({"type": "conversation.item.retrieve", "item_id": item_id})
+    assert stepper.frames[-1]["item"]["content"] == [{"type": "input_text", "text": "Mine"}]
 
 
 def test_the_id_of_a_turn_that_is_being_said_is_taken(stepper, types):

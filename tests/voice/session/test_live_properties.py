@@ -40,18 +40,22 @@ class LiveMachine(SessionMachine):
         self.hosted: dict[str, tuple[str, ...]] = {}
         """What each call of a hosted tool may do next."""
         self.hosted_by: dict[str, str] = {}
+        self.engines_items = 0
         self.named = "item_p00000"
-        """The item that the client was told of last."""
+        """The item that the client was told of last; an item of an aside is nobody's business but the client's."""
+
+    def engines_own_id(self) -> str:
+        self.engines_items += 1
+        return f"item_of_engine_{self.engines_items}"
 
     @rule(listens=st.booleans(), follows=st.booleans())
     def replace(self, listens: bool, follows: bool) -> None:
         capabilities = LISTENS if listens else Capabilities(follows_speech=follows)
         self.perform(self.session.receive_engine_notice(EngineReplaced(capabilities)))
 
-    @rule(ago=st.integers(-2000, 60_000), data=st.data())
-    def start_turn(self, ago: int, data: st.DataObject) -> None:
-        item_id = data.draw(st.sampled_from([*self.items, f"item_of_engine_{self.clock}"]))
-        self.perform(self.session.receive_engine_notice(TurnStarted(self.clock - ago, item_id)))
+    @rule(ago=st.integers(-2000, 60_000))
+    def start_turn(self, ago: int) -> None:
+        self.perform(self.session.receive_engine_notice(TurnStarted(self.clock - ago, self.engines_own_id())))
 
     @rule(ago=st.integers(-2000, 60_000))
     def stop_turn(self, ago: int) -> None:
@@ -71,8 +75,7 @@ class LiveMachine(SessionMachine):
     @rule(data=st.data(), named=st.booleans())
     def begin_message(self, data: st.DataObject, named: bool) -> None:
         response_id = data.draw(st.sampled_from(sorted(self.generating)))
-        item_id = data.draw(st.sampled_from(["item_of_engine", *self.items])) if named else None
-        self.engine(response_id, MessageStarted(item_id))
+        self.engine(response_id, MessageStarted(self.engines_own_id() if named else None))
         self.engine(response_id, TokenUsage(input_text=3, output_text=2))
 
     @precondition(lambda self: self.generating)
@@ -109,7 +112,7 @@ class LiveMachine(SessionMachine):
 
     def note_frame(self, frame: dict[str, Any]) -> None:
         super().note_frame(frame)
-        if "item_id" in frame:
+        if "item_id" in frame and frame["type"].startswith(("input_audio_buffer.", "conversation.")):
             self.named = frame["item_id"]
 
     @rule(ahead=st.just(0) | st.integers(1, 40), kind=st.sampled_from(["text", "audio", "call"]))
