@@ -113,6 +113,21 @@ def test_a_response_needs_no_parameters(response: dict[str, Any] | None) -> None
     assert isinstance(decode(RESPOND), client.ResponseCreate)
 
 
+@pytest.mark.parametrize(
+    ("most", "more", "param"),
+    [
+        ({f"k{number}": "" for number in range(16)}, {"k16": ""}, "response.metadata"),
+        ({"k" * 64: "v"}, {"k" * 65: "v"}, "response.metadata"),
+        ({"k": "v" * 512}, {"l": "v" * 513}, "response.metadata.l"),
+    ],
+)
+def test_metadata_has_bounds(most: dict[str, str], more: dict[str, str], param: str) -> None:
+    assert isinstance(decode(RESPOND, response={"metadata": most}), client.ResponseCreate)
+    refused = decode(RESPOND, response={"metadata": most | more})
+    assert isinstance(refused, client.InvalidEvent)
+    assert refused.param == param
+
+
 def test_a_response_takes_references_beside_items() -> None:
     event = decode(RESPOND, response={"input": [{"type": "item_reference", "id": "item_1"}, user()["item"]]})
     assert isinstance(event, client.ResponseCreate)

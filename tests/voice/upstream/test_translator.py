@@ -1,5 +1,6 @@
 """What an upstream's translation session says, and how it ends; no socket."""
 
+import asyncio
 from typing import cast
 
 import pytest
@@ -45,6 +46,36 @@ async def test_words_and_sound_come_in_order_until_the_session_is_closed() -> No
     assert [event.frame.pcm for event in sound if isinstance(event, TranslatedAudio)] == [b"\0\0", b"\1\2\2\2"]
     line.lose(EngineUnavailable("The connection was closed."))  # which is what follows, and no loss
     assert line.error is None
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_who_waits_for_the_next_words_hears_them_and_the_end(is_lost: bool) -> None:
+    line, heard = TranslationLine(), list[Translated]()
+
+    async def listen() -> None:
+        async for event in line.take():
+            heard.append(event)
+
+    async with asyncio.timeout(5):
+        listening = asyncio.create_task(listen())
+        for word in ("hola", " amigo"):
+            await settled()
+            line.receive({"type": "session.output_transcript.delta", "delta": word})
+        await settled()
+        if is_lost:
+            line.lose(EngineUnavailable("gone"))
+            with pytest.raises(EngineUnavailable, match="gone"):
+                await listening
+        else:
+            line.receive({"type": "session.closed"})
+            await listening
+    assert heard == [TranslatedText("hola"), TranslatedText(" amigo")]
+
+
+async def settled() -> None:
+    """Let whoever is ready go on until they wait."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 async def test_what_was_said_before_a_loss_is_heard() -> None:
