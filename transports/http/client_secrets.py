@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from transports.http.errors import ApiError
-from transports.http.middleware import retry_after
+from transports.http.middleware import too_many
 from voice.protocol.session_config import SessionUpdateBody
 from voice.protocol.translation import TranslationOpening
 
@@ -30,6 +30,9 @@ Without keys all callers are one, and have it all.
 
 SecretSession = SessionUpdateBody | TranslationOpening
 """What a secret may hold, and by that of which kind its sessions are."""
+
+_RETRY_AFTER_S: Final = 10.0
+"""The shortest that a secret lives."""
 
 REMEMBERED_S: Final = 3600
 """How long an expired secret is still told from one that never was."""
@@ -84,9 +87,9 @@ class ClientSecrets:
             elif self._has_its_share(key_id, size_bytes):
                 self._forget(now_s - age_s, only_of=key_id)
         if self._is_full(size_bytes):
-            raise _refusal("Too many client secrets are alive.")
+            raise too_many("Too many client secrets are alive.", _RETRY_AFTER_S)
         if self._has_its_share(key_id, size_bytes):
-            raise _refusal("Too many client secrets of this key are alive.")
+            raise too_many("Too many client secrets of this key are alive.", _RETRY_AFTER_S)
         value = PREFIX + secrets.token_hex(16)
         expires_at = int(now_s) + lifetime_s
         secret = ClientSecret(key_id, session, expires_at, size_bytes, speaks_beta, safety_identifier)
@@ -127,10 +130,6 @@ class ClientSecrets:
     def _count(self, secret: ClientSecret) -> None:
         self._held[secret.key_id] += 1
         self._held_bytes[secret.key_id] += secret.size_bytes
-
-
-def _refusal(message: str) -> ApiError:
-    return ApiError(429, message, code="rate_limit_exceeded", headers=retry_after(10.0))
 
 
 def _digest(value: str) -> bytes:

@@ -65,8 +65,7 @@ def from_voice(error: ContractError | CapacityError | EngineError) -> ApiError:
         status = 404 if error.code == "model_not_found" else 400
         return ApiError(status, error.message, code=error.code, param=error.param, type=error.type)
     if isinstance(error, KeyLimitReached):
-        headers = retry_after(error.retry_after_s)
-        return ApiError(429, str(error), code="rate_limit_exceeded", type="rate_limit_error", headers=headers)
+        return too_many(str(error), error.retry_after_s)
     if isinstance(error, CapacityError):
         # 503, not 429: the caller did nothing too often, and a load balancer tries the next machine.
         return ApiError(503, str(error), code="capacity_exceeded", headers=retry_after(error.retry_after_s))
@@ -75,6 +74,12 @@ def from_voice(error: ContractError | CapacityError | EngineError) -> ApiError:
     if isinstance(error, EngineUnavailable):
         return ApiError(503, error.message, code=error.code, headers=retry_after(5.0))
     return ApiError(500, error.message, code=error.code)
+
+
+def too_many(message: str, retry_after_s: float) -> ApiError:
+    """Return the refusal for who has all that it may have."""
+    headers = retry_after(retry_after_s)
+    return ApiError(429, message, code="rate_limit_exceeded", type="rate_limit_error", headers=headers)
 
 
 def retry_after(seconds: float) -> dict[str, str]:

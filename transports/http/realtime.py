@@ -16,7 +16,7 @@ from transports.http.calls import Call, Calls, call_not_found
 from transports.http.client_secrets import ClientSecrets
 from transports.http.errors import ApiError
 from transports.http.handshake import chosen_protocol, require_upgrade
-from transports.http.middleware import CALL_ID, REQUEST_ID, client_request_id
+from transports.http.middleware import CALL_ID, REQUEST_ID, client_request_id, too_many
 from transports.http.rate_limits import limit_by
 from transports.http.sessions import Place, Sessions
 from transports.outbox import Traffic
@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 
 MAX_SIDEBANDS = 16
 """Per call: each is sent every event."""
+
+_RETRY_AFTER_S = 5.0
 
 GOING_AWAY = 1001
 INTERNAL_ERROR = 1011
@@ -106,7 +108,7 @@ class Realtime:
             raise call_not_found()
         call = self.calls.find(call_id, caller.key_id)
         if call.transport.sideband_count >= MAX_SIDEBANDS:
-            raise ApiError(429, f"This call has all {MAX_SIDEBANDS} sidebands that it may.", code="rate_limit_exceeded")
+            raise too_many(f"This call has all {MAX_SIDEBANDS} sidebands that it may.", _RETRY_AFTER_S)
         with call.transport.place_for_sideband():
             transport = await self._accept(request, GA)
             self._open.add(transport)

@@ -33,6 +33,7 @@ from transports.webrtc.network import Network
 from transports.webrtc.peer import Peer
 from transports.webrtc.settings import WebRtcSettings, link_headers
 from transports.webrtc.transport import WebRtcTransport
+from voice.errors import CapacityError
 from voice.protocol.client_events import ClientEvent
 from voice.protocol.dialect import GA, Dialect, beta_dialect
 from voice.protocol.opening import combine, decode_opening
@@ -200,8 +201,8 @@ async def _apart(work: Coroutine[None, None, None]) -> None:
         log.exception("call failed")
 
 
-def _no_port() -> ApiError:
-    return ApiError(503, "No media port is free; try again in a moment.", code="capacity_exceeded")
+def _no_port() -> CapacityError:
+    return CapacityError("No media port is free; try again in a moment.", retry_after_s=5.0)
 
 
 def _read_offer(sdp: str) -> RemoteDescription:

@@ -149,6 +149,8 @@ async def test_a_call_has_only_so_many_sidebands(locked: Any, monkeypatch: pytes
     with pytest.raises(WSServerHandshakeError) as refused:
         await locked.client.ws_connect(path, headers=KIOSK)
     assert refused.value.status == 429
+    assert refused.value.headers is not None
+    assert int(refused.value.headers["Retry-After"]) > 0
     await sideband.close()
     await primary.close()
 

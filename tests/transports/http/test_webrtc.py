@@ -92,6 +92,7 @@ async def test_ports_come_from_the_range(start: Start) -> None:
         assert f" 203.0.113.9 {port} typ host" in await answer.text()
     async with post(service, await offer()) as answer:
         assert answer.status == 503
+        assert int(answer.headers["Retry-After"]) > 0
 
 
 async def test_garbage_at_the_media_port_harms_nobody(calls: Service) -> None:
