@@ -8,6 +8,7 @@ key 401 → beta 400 → type 415 → size 413 → SDP 400 → session 400 → m
 import asyncio
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -50,7 +51,7 @@ _END_S = 1.0
 
 @dataclass(slots=True)
 class WebRtcCalls:
-    """Makes calls and holds them: one task each, all of one TaskGroup, which `run` keeps open."""
+    """Makes calls and holds them: one task each, all of one TaskGroup, from `start` to `close_all`."""
 
     sessions: Sessions
     keys: KeyRing
@@ -64,34 +65,24 @@ class WebRtcCalls:
     _network: Network | None = None
     _ticker: Ticker | None = None
     _group: asyncio.TaskGroup | None = None
-    _keeper: asyncio.Task[None] | None = None
-    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _open: dict[str, WebRtcTransport] = field(default_factory=dict)
 
     async def start(self, _: web.Application) -> None:
         """Be ready for calls (signal `on_startup`)."""
         self._network = Network(self.settings.network)
         self._ticker = Ticker()
-        started = asyncio.Event()
-        self._keeper = asyncio.create_task(self._keep(started), name="WebRTC calls")
-        await started.wait()
-
-    async def _keep(self, started: asyncio.Event) -> None:
-        """Own the calls' tasks from one signal of the application to the other: a TaskGroup lives in one task."""
-        async with asyncio.TaskGroup() as self._group:
-            started.set()
-            await self._stopping.wait()
+        self._group = await asyncio.TaskGroup().__aenter__()
 
     async def close_all(self, _: web.Application) -> None:
-        """End the calls that draining has left over (signal `on_shutdown`)."""
+        """End the calls that draining has left over (signal `on_shutdown`): by the task that has called `start`."""
         reason = "The service is stopping."
         ending = [_apart(transport.aclose(_GOING_AWAY, reason)) for transport in self._open.values()]
         await asyncio.gather(*ending)
-        self._stopping.set()
-        if self._keeper is not None:
-            await asyncio.wait({self._keeper}, timeout=_END_S)  # their sessions have heard of it
-            self._keeper.cancel()
-            await asyncio.wait({self._keeper})
+        group, self._group = self._group, None
+        if group is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_END_S):  # their sessions have heard of it; what lasts longer is cancelled
+                    await group.__aexit__(None, None, None)
         if self._ticker is not None:
             self._ticker.close()
 

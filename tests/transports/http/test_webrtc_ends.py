@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from tests.transports.http.conftest import Service, Start
 from tests.transports.http.webrtc_calls import LOOPBACK, SETTINGS, call, next_event, offer, post
+from transports.http import webrtc
 from transports.port import Transport
 from transports.rtp.leg import MediaLeg
 from transports.shared import SharedTransport
@@ -88,6 +89,27 @@ async def test_a_service_that_stops_tells_its_callers(calls: Service) -> None:
         await calls.runner.shutdown()
         assert (await next_event(messages))["error"]["code"] == "service_stopping"
     await calls.ended()
+
+
+async def test_a_session_that_does_not_end_with_the_service_is_cancelled(
+    calls: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled = asyncio.Event()
+
+    async def talk(transport: Transport) -> None:
+        transport.send_event(InputAudioBufferCleared(event_id="event_0"))
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    calls.sessions.talk = talk
+    monkeypatch.setattr(webrtc, "_END_S", 0.05)
+    async with call(calls) as (_, messages, _), asyncio.timeout(5):
+        await next_event(messages)
+        await calls.runner.shutdown()
+        assert cancelled.is_set()
+    assert calls.sessions.active == 0
 
 
 async def test_a_fault_in_a_call_s_media_ends_it(calls: Service, monkeypatch: pytest.MonkeyPatch) -> None:
