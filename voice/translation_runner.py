@@ -89,7 +89,8 @@ class TranslationRunner:
 
     async def _read_events(self) -> None:
         async for event in self._transport.client_events():
-            for part in slices(event, is_pcm=True):
+            # What is refused, as everything is at the end, is refused once.
+            for part in (event,) if self._session.is_closing else slices(event, is_pcm=True):
                 if self._over.is_set():
                     return
                 self._step(self._session.receive_client_event, part)

@@ -88,6 +88,30 @@ async def test_speech_comes_out_as_it_goes_in_and_closing_ends_it() -> None:
     assert client.closed == (1000, "")
 
 
+class Waiting(ScriptedTranslator):
+    """Has its last word when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(SCRIPT)
+        self.may_end = asyncio.Event()
+
+    async def translate(self) -> AsyncGenerator[Translated, None]:
+        await self.may_end.wait()
+        return
+        yield
+
+
+async def test_an_append_that_comes_too_late_is_refused_once_however_long_it_is() -> None:
+    client, translator = Client('{"type":"session.close"}', append(3000)), Waiting()
+    runner = runner_of(client, translator)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(runner.run())
+        for _ in range(100):
+            await asyncio.sleep(0)
+        translator.may_end.set()
+    assert client.kinds() == ["session.created", "error", "session.closed"]
+
+
 async def test_a_client_that_leaves_ends_it() -> None:
     client = Client(append(1000), stays=False)
     await run(client)

@@ -97,6 +97,11 @@ class TranslationSession:
         wanted = audio.input.transcription
         return TranslatorSettings(audio.output.language, wanted.model if wanted is not None else None)
 
+    @property
+    def is_closing(self) -> bool:
+        """True once the client has asked for the end: it is owed the rest, and refused whatever it sends."""
+        return self._closing
+
     def next_deadline(self) -> float | None:
         """When `handle_timer` is due, on the clock of `start`; None: never."""
         return self._ends_at_s
