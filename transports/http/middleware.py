@@ -19,11 +19,15 @@ REQUEST_ID: Final = web.RequestKey("request_id", str)
 CALL_ID: Final = web.RequestKey("call_id", str)
 """`rtc_…`: in the `x-call-id` header of the 101, so that a session over WebSocket can be joined (an extension)."""
 
+_HAS_BEGUN: Final = web.RequestKey("has_begun", bool)
+"""The head of an answer is on its way: there can be no other."""
+
 _STATUS_CODES = {400: "bad_request", 404: "unknown_url", 405: "method_not_allowed", 413: "request_too_large"}
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Put the request id on every answer, the 101 among them (signal `on_response_prepare`)."""
+    request[_HAS_BEGUN] = True
     response.headers["x-request-id"] = request_id(request)
     if CALL_ID in request:
         response.headers["x-call-id"] = request[CALL_ID]
@@ -88,6 +92,10 @@ def retry_after(seconds: float) -> dict[str, str]:
 
 
 def _refusal(request: web.Request, error: ApiError) -> web.Response:
+    """Answer. Raises: ConnectionError in the middle of an answer, which then ends without its end, as it has to."""
+    if _HAS_BEGUN in request:
+        log.warning("answer broken off", request_id=request_id(request), path=request.path, error=error.message)
+        raise ConnectionResetError("the answer broke off")
     if error.status in {401, 403, 429, 503}:
         log.info(
             "request refused",
