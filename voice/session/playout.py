@@ -16,8 +16,8 @@ from voice.session.playback import truncate
 
 @dataclass(slots=True)
 class _Playing:
-    items: dict[str, None] = field(default_factory=dict)
-    """Items that are not drained, in order."""
+    items: dict[str, int] = field(default_factory=dict)
+    """Items that are not drained, and their places in the line of all that was queued."""
     is_done: bool = False
     is_audible: bool = False
     """`started` was sent."""
@@ -29,6 +29,7 @@ class PlayoutLedger:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._responses: dict[str, _Playing] = {}
+        self._queued = 0
 
     @property
     def is_playing(self) -> bool:
@@ -45,7 +46,9 @@ class PlayoutLedger:
         if not self._core.traits.server_plays:
             return
         playing = self._responses.setdefault(response_id, _Playing())
-        playing.items[item_id] = None
+        if item_id not in playing.items:
+            self._queued += 1
+            playing.items[item_id] = self._queued
         self._start_next()
 
     def note_done(self, response_id: str) -> None:
@@ -63,14 +66,18 @@ class PlayoutLedger:
         self._note_played()
 
     def receive_flushed(self, item_id: str, played_ms: int) -> None:
-        """Playout was cut: the item ends at `played_ms`, and of what was queued behind it nothing was heard."""
+        """Playout was cut: the item ends at `played_ms`, and of what was queued behind it nothing was heard.
+
+        What stood before it was heard, even if that is still on its way here.
+        """
         out = self._core.out
-        unheard: list[str] = []
+        places: dict[str, int] = {}
         for response_id, playing in list(self._responses.items()):
             del self._responses[response_id]
             if playing.is_audible:
                 out.send(wire_events.OutputAudioBufferCleared(event_id=out.event_id(), response_id=response_id))
-            unheard += [queued for queued in playing.items if queued != item_id]
+            places |= playing.items
+        unheard = [queued for queued, place in places.items() if place > places.get(item_id, 0)]
         for cut_id, cut_ms in ((item_id, played_ms), *((queued, 0) for queued in unheard)):
             item = self._core.conversation.get(cut_id)
             if isinstance(item, Message):

@@ -1,5 +1,6 @@
 """Barge-in in its three cases, and what of the answer stays in the context (contract 4.7, design §4)."""
 
+from voice.engines.port import MessageStarted
 from voice.session.effects import CancelResponse, FlushAudio, SendEvent
 
 TAIL = [
@@ -197,3 +198,21 @@ def test_clearing_the_output_leaves_an_answer_alone_that_is_still_thought_of(mak
     assert effects == [FlushAudio()]
     stepper.take(stepper.session.receive_flushed(stepper.played[-1].item_id, 500))
     assert "output_audio_buffer.started" in types(stepper.answer(*speech("Two.")))
+
+
+def test_what_was_heard_whole_stays_whole_while_the_news_of_it_is_on_its_way(make_session, speech):
+    stepper = make_session(server_plays=True)
+    ask(stepper)
+    stepper.answer(
+        *speech("We open at seven.", done=False), MessageStarted(), *speech("Shall I ", "book?", ms=1000, done=False)
+    )
+    stepper.send({"type": "response.create", "response": {"conversation": "none"}})
+    stepper.answer(*speech("Aside.", done=False))
+    first, second = [item.id for item in stepper.session.conversation.items[1:]]
+    stepper.speak()
+    stepper.take(stepper.session.receive_flushed(second, 1000))  # `receive_drained` of the first has not come yet
+    assert stepper.session.conversation.get(first).text == "We open at seven."
+    assert stepper.session.conversation.get(second).text == "Shall I"
+    truncated = [frame["item_id"] for frame in stepper.frames if frame["type"] == "conversation.item.truncated"]
+    assert truncated == [second]
+    assert stepper.take(stepper.session.receive_drained(first)) == []
