@@ -239,6 +239,7 @@ class Place(Admitted):
     ) -> None:
         super().__init__(means, runtime, key_id, leave, safety_identifier)
         self._opening = opening
+        self._session: Session | None = None
 
     async def run(self, transport: Transport, phone: PhoneCall | None = None) -> None:
         """Run the session to its end; the transport is closed then. An error ends this session only.
@@ -246,6 +247,8 @@ class Place(Admitted):
         `phone` is what its tools learn of a phone call.
         """
         await self._hold(transport, lambda: self._make_runner(transport, phone))
+        if self._session is not None and self._session.dropped_input_ms:
+            _log.warning("input audio lost", session=self.session_id, lost_ms=self._session.dropped_input_ms)
 
     async def receive(self, event: ClientEvent) -> None:
         """Take an event of a sideband (contract 2.1); dropped where no session runs."""
@@ -272,9 +275,9 @@ class Place(Admitted):
         )
         expires_at = int(time.time() + limits.max_duration_s)
         config = self._means.opened(self._runtime, self.session_id, expires_at, self._opening)
-        session = Session(config, traits, self._ids)
+        self._session = Session(config, traits, self._ids)
         return Runner(
-            session,
+            self._session,
             engine,
             transport,
             self._means.activity,

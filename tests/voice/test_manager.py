@@ -1,14 +1,17 @@
 """The sessions of a process: who is let in, by which name and with what, and how they end when the service stops."""
 
 import asyncio
+import json
 
 import pytest
+import structlog
 from prometheus_client import CollectorRegistry
 
 from tools.dispatch import Dispatcher
 from transports.memory import MemoryTransport
 from voice.activity import ActivityService
 from voice.agent import Agent
+from voice.audio.frames import CORE_RATE_HZ
 from voice.engines.script import Script
 from voice.engines.scripted import ScriptedEngine
 from voice.errors import CapacityError, ContractError, KeyLimitReached
@@ -118,6 +121,21 @@ async def test_a_sideband_steers_a_session_between_the_clients_own_events(transp
     transport.hang_up()
     await session
     await place.receive(decode_client_event(CREATE))
+
+
+async def test_audio_that_nobody_committed_in_time_is_counted_in_the_log(transport):
+    manager = make_manager(input_capacity_s=0.5)
+    session = asyncio.create_task(manager.admit(manager.resolve(None)).run(transport))
+    update = {"type": "session.update", "session": {"type": "realtime", "audio": {"input": {"turn_detection": None}}}}
+    with structlog.testing.capture_logs() as logs:
+        transport.push_text(json.dumps(update))
+        await transport.until("session.updated")
+        transport.push_audio(bytes(CORE_RATE_HZ * 2))  # a second
+        transport.push_text('{"type":"input_audio_buffer.commit"}')
+        await transport.until("input_audio_buffer.committed")
+        transport.hang_up()
+        await session
+    assert [log["lost_ms"] for log in logs if log["event"] == "input audio lost"] == [500]
 
 
 async def test_a_place_that_was_stopped_before_it_began_is_never_run(transport):

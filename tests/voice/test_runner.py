@@ -79,13 +79,18 @@ class FakeTools(ServiceTools):
     def __init__(self) -> None:
         self.go = asyncio.Event()
         self.contexts: list[ToolContext] = []
+        self.was_cancelled = False
 
     def specs(self) -> list[ToolSpec]:
         return [ToolSpec("book", "Books.", {"type": "object"}, server_label="fake")]
 
     async def run(self, name: str, arguments: str, context: ToolContext) -> ToolResult:
         self.contexts.append(context)
-        await self.go.wait()
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.was_cancelled = True
+            raise
         return ToolResult("done")
 
 
@@ -284,9 +289,12 @@ async def test_a_client_that_hangs_up_in_mid_tool_leaves_nothing_running(transpo
         await transport.until("session.created")
         transport.push_text(CREATE)
         await transport.until("response.mcp_call.in_progress")
+        await asyncio.sleep(0)  # the tool begins
         transport.hang_up()
 
     await asyncio.gather(converse(FakeEngine(think), transport, tools), client())
+    assert len(tools.contexts) == 1
+    assert tools.was_cancelled
 
 
 async def test_an_engine_that_cannot_open_ends_the_session_with_an_error(transport):

@@ -240,14 +240,9 @@ class Responder:
 
     def _open(self, request: ResponseRequest, shape: ResponseShape) -> None:
         core = self._core
+        reports = core.capabilities.reports_limits
         response = Response(
-            core.out,
-            core.conversation,
-            core.meter,
-            self._approvals,
-            request,
-            shape,
-            engine_reports_limits=core.capabilities.reports_limits,
+            core.out, core.conversation, core.meter, self._approvals, request, shape, engine_reports_limits=reports
         )
         self._responses[response.id] = response
         if request.in_conversation:

@@ -101,6 +101,11 @@ class Session:
         """The words of the user's last turns."""
         return self._transcripts.said
 
+    @property
+    def dropped_input_ms(self) -> int:
+        """Input audio lost because it came for longer than is kept and nobody committed it."""
+        return self._turn.dropped_ms
+
     def next_deadline(self) -> float | None:
         """When `handle_timer` is due, on the clock of `start`; None: never."""
         ends_s, idle_s = self._ends_at_s, self._core.idle.due_s(self._core.config)

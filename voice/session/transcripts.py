@@ -16,9 +16,13 @@ from voice.errors import EngineError
 from voice.protocol import server_events as wire_events
 from voice.protocol.conversation_events import TranscriptionUsage
 from voice.protocol.session_fields import LOGPROBS
+from voice.session.configuration import STREAMING_MODELS
 from voice.session.core import Core
 from voice.session.items import AudioPart, Message
 from voice.session.usage import text_tokens, user_audio_tokens
+
+PRICED_BY_TIME = ("whisper-1", *STREAMING_MODELS)
+"""Transcription models whose usage is told in seconds (contract 4.3); that of others is told in tokens."""
 
 
 class Transcripts:
@@ -126,10 +130,7 @@ class Transcripts:
         return sum(part.duration_ms for part in parts if isinstance(part, AudioPart))
 
     def _send(self, item_id: str, done: TranscriptDone, duration_ms: int) -> None:
-        usage = done.usage
-        if usage is None:
-            audio, text = user_audio_tokens(duration_ms), text_tokens(done.transcript)
-            usage = TokenUsage(input_audio=audio, output_text=text)
+        usage = self._counted(done.transcript, duration_ms) if done.usage is None else done.usage
         out = self._core.out
         out.send(
             wire_events.ConversationItemInputAudioTranscriptionCompleted(
@@ -141,6 +142,12 @@ class Transcripts:
                 **self._sureness(done.logprobs),
             )
         )
+
+    def _counted(self, transcript: str, duration_ms: int) -> TokenUsage | float:
+        wanted = self._core.config.audio.input.transcription
+        if wanted is not None and wanted.model in PRICED_BY_TIME:
+            return duration_ms / 1000
+        return TokenUsage(input_audio=user_audio_tokens(duration_ms), output_text=text_tokens(transcript))
 
 
 def _usage_to_wire(usage: TokenUsage | float) -> TranscriptionUsage:

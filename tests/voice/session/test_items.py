@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from voice.engines.port import TextDelta
+from voice.engines.port import TextDelta, TranscriptDelta, TranscriptDone
 
 
 def message(text="Hi", **more):
@@ -224,10 +224,7 @@ def test_old_audio_is_let_go_and_its_words_stay(make_session, speech):
 
 
 def test_transcripts_are_told_to_a_client_that_asked(stepper, types):
-    from voice.engines.port import TranscriptDelta, TranscriptDone
-
-    config = {"type": "realtime", "audio": {"input": {"transcription": {"model": "whisper-1"}}}}
-    stepper.send({"type": "session.update", "session": config})
+    configure(stepper, {"input": {"transcription": {"model": "gpt-4o-transcribe"}}})
     stepper.speak()
     stepper.fall_silent()
     item_id = stepper.session.conversation.last_id
@@ -240,9 +237,33 @@ def test_transcripts_are_told_to_a_client_that_asked(stepper, types):
     assert stepper.frames[-1]["item"]["content"][0]["transcript"] == "Hello"
 
 
-def test_transcripts_stay_inside_when_nobody_asked(stepper, types):
-    from voice.engines.port import TranscriptDone
+@pytest.mark.parametrize(
+    ("model", "usage"),
+    [
+        ("whisper-1", {"type": "duration", "seconds": 0.84}),
+        ("gpt-realtime-whisper", {"type": "duration", "seconds": 0.84}),
+        (
+            "gpt-4o-transcribe",
+            {
+                "type": "tokens",
+                "total_tokens": 11,
+                "input_tokens": 9,
+                "output_tokens": 2,
+                "input_token_details": {"text_tokens": 0, "audio_tokens": 9},
+            },
+        ),
+    ],
+)
+def test_the_usage_of_a_transcript_is_told_in_what_its_model_is_priced_by(stepper, model, usage):
+    configure(stepper, {"input": {"transcription": {"model": model}}})
+    stepper.speak()
+    stepper.fall_silent()
+    item_id = stepper.session.conversation.last_id
+    stepper.take(stepper.session.receive_transcription_event(item_id, TranscriptDone("Hello")))
+    assert stepper.frames[-1]["usage"] == usage
 
+
+def test_transcripts_stay_inside_when_nobody_asked(stepper, types):
     stepper.speak()
     stepper.fall_silent()
     item_id = stepper.session.conversation.last_id
