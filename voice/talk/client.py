@@ -62,6 +62,7 @@ class Caller:
         self._silenced: set[str] = set()
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._is_leaving = False
         self._playing: set[str] = set()  # responses that the service plays, where it does
         self._line: Line
 
@@ -83,12 +84,16 @@ class Caller:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Hang up."""
-        for task in reversed(self._tasks):
+        """Hang up. The line is read to its end meanwhile: one that is not read does not see that it was closed."""
+        self._is_leaving = True
+        listening, *others = self._tasks
+        for task in others:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
+        await asyncio.gather(*others, return_exceptions=True)
         await self._line.aclose()
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        self._tasks.clear()
 
     @property
     def session(self) -> Event:
@@ -183,6 +188,8 @@ class Caller:
     async def _listen(self) -> None:
         try:
             async for event in self._line.events():
+                if self._is_leaving:
+                    continue  # nobody waits for it
                 await self._receive(event, time.monotonic())
         except LineClosed as error:
             self.closed = str(error)

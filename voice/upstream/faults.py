@@ -38,6 +38,7 @@ from websockets.http11 import Request, Response
 from voice.upstream.trial import TRIAL_PREFIX
 
 DRIP_S: Final = 1.0
+_CLOSE_S: Final = 0.5
 _AUDIO: Final = '"response.output_audio.delta"'
 _HALF_FRAME: Final = b'\x81\x7e\x10\x00{"type":"response.output_audio.delta","delta":"AAAA'
 """A text frame that announces 4096 bytes and holds some 50."""
@@ -101,7 +102,13 @@ class FaultyUpstream:
     async def serving(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
         """Serve while entered; gives the URL to connect to."""
         async with serve(
-            self._pass_on, host, port, process_request=self._judge, compression=None, max_size=None, close_timeout=0.5
+            self._pass_on,
+            host,
+            port,
+            process_request=self._judge,
+            compression=None,
+            max_size=None,
+            close_timeout=_CLOSE_S,
         ) as server:
             yield f"ws://{host}:{_port(server)}/v1/realtime"
 
@@ -138,7 +145,9 @@ class FaultyUpstream:
         headers = {name: value for name, value in passage.headers.items() if name in keys}
         url = f"{self._target}?{query}" if query else self._target
         with suppress(ConnectionClosed):
-            async with connect(url, additional_headers=headers, compression=None, max_size=None) as upstream:
+            async with connect(
+                url, additional_headers=headers, compression=None, max_size=None, close_timeout=_CLOSE_S
+            ) as upstream:
                 try:
                     async with asyncio.TaskGroup() as tasks:
                         out = tasks.create_task(self._out(client, upstream, passage))

@@ -26,6 +26,7 @@ class ServiceDouble:
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
         self._incoming: asyncio.Queue[str | None] = asyncio.Queue()
+        self.was_read_to_its_end = asyncio.Event()
         self.say(CREATED)
 
     def say(self, event: dict[str, Any]) -> None:
@@ -45,11 +46,14 @@ class ServiceDouble:
     async def __anext__(self) -> str:
         text = await self._incoming.get()
         if text is None:
+            self.was_read_to_its_end.set()
             raise StopAsyncIteration
         return text
 
     async def close(self) -> None:
+        """Wait, as websockets does, until what came before the end was read: for ten seconds, there."""
         self.hang_up()
+        await self.was_read_to_its_end.wait()
 
     def kinds(self) -> list[str]:
         return [event["type"] for event in self.sent if event["type"] != "input_audio_buffer.append"]
@@ -160,3 +164,11 @@ async def test_the_callers_track_has_each_recording_where_it_was_said(service: S
         start = caller.sample_at(caller.utterances[0].start_s)
         assert track == bytes(2 * max(0, start)) + recording.pcm
         assert turn.speech_end_s - turn.speech_start_s == pytest.approx(0.1)
+
+
+async def test_who_hangs_up_in_the_middle_of_an_answer_reads_to_the_end_of_the_line(service: ServiceDouble) -> None:
+    async with asyncio.timeout(5), Caller(CallerOptions()) as caller:
+        for count in range(50):
+            service.say(audio("resp_1", f"item_{count}", 100))
+    assert service.was_read_to_its_end.is_set()
+    assert not [event for _, event in caller.events if event["type"] == "response.output_audio.delta"]
