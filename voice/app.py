@@ -35,6 +35,7 @@ from voice.audio.vad import SileroModel, VoiceActivityDetector, WebrtcGate
 from voice.config import API_MODELS, TURN_COMPLETION_MODEL, VOICE_ACTIVITY_MODEL, AgentConfig, Config
 from voice.config_engines import CascadeConfig, ScriptedConfig
 from voice.config_file import Loaded
+from voice.config_types import TlsConfig
 from voice.embedded import EmbeddedModels
 from voice.engine_sources import EngineSource, EngineSources, try_upstreams
 from voice.engines.prompt import prefix as prompt_prefix
@@ -49,7 +50,7 @@ from voice.places import AgentRuntime, McpService, SessionLimits
 from voice.prices import CostBook, PriceList
 from voice.remote.api import Pool
 from voice.rest.service import SingleRequests
-from voice.serving import Announcer, ListenError, Served, serve
+from voice.serving import Announcer, Served, serve
 from voice.turn_judge import TurnJudge
 
 _log = structlog.get_logger(__name__)
@@ -65,10 +66,12 @@ class Service:
     """None where nobody thinks with them."""
     phone: Phone | None = None
     """Takes the calls of the phone line; None where there is none."""
+    certificate: Certificate | None = None
+    """None where TLS is not served."""
 
 
 def check(loaded: Loaded) -> None:
-    """Import every tool and read every script, and build nothing. Raises: ConfigProblems."""
+    """Import every tool, read every script and certificate, and build nothing. Raises: ConfigProblems."""
     _Builder(loaded)
 
 
@@ -86,29 +89,17 @@ def run(loaded: Loaded, announcer: Announcer) -> None:
 
 async def _run(loaded: Loaded, announcer: Announcer) -> None:
     service = compose(loaded)
-    certificate = _certificate(loaded.config)
     line = PhoneLine(loaded.config.sip, service.phone) if service.phone is not None else None
     served = Served(
         service.application,
         service.sessions,
         announcer,
         service.models,
-        certificate,
+        service.certificate,
         line,
         lambda: try_upstreams(loaded.config),
     )
     await serve(served, loaded.config.server)
-
-
-def _certificate(config: Config) -> Certificate | None:
-    files = config.server.tls
-    if files is None:
-        return None
-    try:
-        return Certificate(files.certificate, files.key)
-    except (OSError, ssl.SSLError) as error:
-        message = f"server.tls: {files.certificate} and {files.key} are no certificate and its key in PEM: {error}"
-        raise ListenError(message) from error
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -131,6 +122,9 @@ class _Builder:
         self._prices = self._read_prices()
         self._agents = [self._read_agent(name, agent) for name, agent in self._config.agents.items()]
         self._tools = {name: self._load_tools(name, agent) for name, agent in self._config.agents.items()}
+        self._certificate = self._read_certificate("server", self._config.server.tls)
+        if self._config.sip.enabled:
+            self._read_certificate("sip", self._config.sip.tls)  # the phone line reads it again, for both directions
         if self._problems:
             raise ConfigProblems(self._problems)
 
@@ -149,7 +143,7 @@ class _Builder:
             await pool.aclose()
 
         application.on_cleanup.append(close_pool)
-        return Service(application, sessions, models, self._phone(sessions, calls, registry))
+        return Service(application, sessions, models, self._phone(sessions, calls, registry), self._certificate)
 
     def _sessions(self, models: EmbeddedModels | None, pool: Pool, metrics: Metrics) -> SessionManager:
         costs = CostBook(self._prices)
@@ -246,6 +240,16 @@ class _Builder:
                 except ConfigError as error:
                     self._problems.extend(error.problems)  # their places are lines of the script
         return scripts
+
+    def _read_certificate(self, section: str, files: TlsConfig | None) -> Certificate | None:
+        if files is None:
+            return None
+        try:
+            return Certificate(files.certificate, files.key)
+        except (OSError, ssl.SSLError) as error:
+            message = f"{files.certificate} and {files.key} are no certificate and its key in PEM: {error}"
+            self._problems.append(self._loaded.places.error((section, "tls"), message))
+            return None
 
     def _read_prices(self) -> PriceList:
         path = self._config.prices

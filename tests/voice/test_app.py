@@ -100,6 +100,16 @@ def test_every_tool_that_cannot_be_imported_is_named_at_its_place(
     assert "dumpz" in str(caught.value)
 
 
+@pytest.mark.parametrize("section", ["server", "sip"])
+def test_a_certificate_that_is_none_is_named_at_its_place(folder: Path, section: str) -> None:
+    (folder / "cert.pem").write_text("no certificate")
+    text = f"{section}:\n  {'enabled: true' if section == 'sip' else 'port: 1'}\n"
+    text += "  tls: {certificate: cert.pem, key: cert.pem}\n"
+    with pytest.raises(ConfigProblems, match="no certificate and its key in PEM") as caught:
+        check(loaded(folder, text))
+    assert [(found.line, found.column) for found in caught.value.problems] == [(3, 3)]
+
+
 def test_the_shipped_configuration_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     root = Path(__file__).parents[2]
     monkeypatch.syspath_prepend(str(root))

@@ -17,7 +17,7 @@ ConfigOption = Annotated[
 
 @app.command()
 def check(config: ConfigOption = None) -> None:
-    """Check the configuration, tools and scripts too.
+    """Check the configuration, and the tools, scripts and certificates that it names.
 
     Every fault that can be found is named with its line, those of scripts in their own files.
 
