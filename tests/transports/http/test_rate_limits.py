@@ -32,6 +32,12 @@ async def test_a_client_secret_tells_what_it_could_open(service: Any) -> None:
         assert told(answer.headers) == ("5", "5", None)
 
 
+async def test_so_does_a_secret_of_the_beta(start: Any) -> None:
+    service = await start(translates_beta=True)
+    async with service.client.post("/v1/realtime/sessions", json={}) as answer:
+        assert told(answer.headers) == ("5", "5", None)
+
+
 @pytest.mark.parametrize("path", ["/v1/realtime", "/v1/models"])
 async def test_who_is_not_known_is_told_nothing(locked: Any, path: str) -> None:
     async with locked.client.get(path) as answer:
