@@ -1,17 +1,15 @@
 """What a client asks of `POST /v1/realtime/client_secrets`, and how strictly it is read (contract 1.2)."""
 
 from collections.abc import Callable
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-import msgspec
 from pydantic import BaseModel, Field, ValidationError
 
 from voice.errors import ContractError
+from voice.protocol.json_reader import UnreadableJson, read_json
 from voice.protocol.session_config import SessionUpdateBody
 from voice.protocol.session_fields import ConfigModel
 from voice.protocol.validation import explain
-
-_decoder: Final = msgspec.json.Decoder()
 
 
 class ExpiresAfter(ConfigModel):
@@ -41,9 +39,10 @@ def decode_secret_request(
     Raises: ContractError with the path of the first thing that is wrong.
     """
     try:
-        value = _decoder.decode(body) if body.strip() else {}
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        raise ContractError("We could not parse the JSON body of your request.", code=None) from None
+        value = read_json(body) if body.strip() else {}
+    except UnreadableJson as error:
+        message = f"We could not parse the JSON body of your request: it is {error}."
+        raise ContractError(message, code=None) from None
     if not isinstance(value, dict):
         raise ContractError("Invalid body: expected a JSON object.", code="invalid_type")
     try:

@@ -24,6 +24,7 @@ from voice.protocol.client_events import (
     InvalidEvent,
     ModelledEvent,
 )
+from voice.protocol.json_reader import UnreadableJson, read_json
 from voice.protocol.validation import Problem, explain, mistyped
 
 _MAX_ENCODED_CHARS: Final = (MAX_APPEND_BYTES + 2) // 3 * 4
@@ -37,7 +38,6 @@ class _Append(msgspec.Struct, tag_field="type", tag=APPEND, forbid_unknown_field
 
 
 _append_decoder: Final = msgspec.json.Decoder(_Append)
-_decoder: Final = msgspec.json.Decoder()
 _APPEND_MARK: Final = f'"{APPEND}"'
 _APPEND_HEAD: Final = f'{{"type":"{APPEND}","audio":"'
 _APPEND_TAIL: Final = '"}'
@@ -92,11 +92,9 @@ def decode_modelled(
     `supported` lists the types for whoever names another.
     """
     try:
-        event = _decoder.decode(text)
-    except (msgspec.MsgspecError, UnicodeError) as error:
-        return InvalidEvent(f"The event is not valid JSON: {error}.", code="invalid_json")
-    except RecursionError:
-        return InvalidEvent("The event is not valid JSON: it is nested too deep.", code="invalid_json")
+        event = read_json(text)
+    except UnreadableJson as error:
+        return InvalidEvent(f"The event is {error}.", code="invalid_json")
     if not isinstance(event, dict):
         return InvalidEvent("Invalid event: expected a JSON object.", code="invalid_type")
     raw_id = event.get("event_id")

@@ -1,16 +1,14 @@
 """What a session begins with when its client says so before it is open: the `session` part of a call (contract 1.3)."""
 
-from typing import Any, Final
+from typing import Any
 
-import msgspec
 from pydantic import ValidationError
 
 from voice.errors import ContractError
+from voice.protocol.json_reader import UnreadableJson, read_json
 from voice.protocol.session_config import SessionUpdateBody
 from voice.protocol.session_fields import ConfigModel
 from voice.protocol.validation import explain
-
-_decoder: Final = msgspec.json.Decoder()
 
 
 class _Opening(ConfigModel):
@@ -22,9 +20,10 @@ class _Opening(ConfigModel):
 def decode_opening(text: str | bytes) -> SessionUpdateBody:
     """Return the configuration in a `session` part. Raises: ContractError with the path of the first problem."""
     try:
-        value = _decoder.decode(text)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        raise ContractError("We could not parse the JSON of 'session'.", code="invalid_json", param="session") from None
+        value = read_json(text)
+    except UnreadableJson as error:
+        message = f"We could not parse the JSON of 'session': it is {error}."
+        raise ContractError(message, code="invalid_json", param="session") from None
     try:
         return _Opening.model_validate({"session": value}).session
     except ValidationError as error:
