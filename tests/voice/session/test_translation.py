@@ -4,6 +4,7 @@ import base64
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from voice.audio.frames import CORE_RATE_HZ, AudioFrame
@@ -12,7 +13,13 @@ from voice.engines.translator import SourceText, TranslatedAudio, TranslatedText
 from voice.errors import EngineUnavailable
 from voice.ids import Ids
 from voice.protocol.codec import encode_server_event
-from voice.protocol.translation import TranslationConfig, decode_translation_event
+from voice.protocol.session_fields import NoiseReduction
+from voice.protocol.translation import (
+    TranslationAudio,
+    TranslationConfig,
+    TranslationInput,
+    decode_translation_event,
+)
 from voice.session.effects import CloseSession, SendEvent
 from voice.session.translation import (
     ConfigureTranslator,
@@ -23,12 +30,14 @@ from voice.session.translation import (
 )
 
 SPOKEN = frozenset({"es", "de"})
+NOISE = np.random.default_rng(5).normal(0, 300, 3 * CORE_RATE_HZ).astype("<i2").tobytes()
 STEP = b"\x01\x00" * (CORE_RATE_HZ // 5)
 
 
 class Stepper:
-    def __init__(self) -> None:
-        config = TranslationConfig(id="sess_1", model="gpt-realtime-translate", expires_at=60)
+    def __init__(self, **heard: Any) -> None:
+        audio = TranslationAudio(input=TranslationInput(**heard))
+        config = TranslationConfig(id="sess_1", model="gpt-realtime-translate", expires_at=60, audio=audio)
         self.session = TranslationSession(config, Ids(), languages=SPOKEN, max_duration_s=60.0)
         self.started = self.session.start(0.0)
 
@@ -138,6 +147,19 @@ def test_noise_reduction_is_merged_and_loses_no_sample(stepper: Stepper) -> None
     effects += stepper.append(STEP * 4)
     effects += stepper.send({"type": "session.close"})
     assert sum(len(frame.pcm) for frame in heard(effects)) == len(STEP) * 4 + 960
+
+
+@pytest.mark.parametrize("is_opened_with_it", [True, False])
+def test_noise_is_reduced_whether_a_session_opens_with_that_or_asks_for_it(is_opened_with_it: bool) -> None:
+    stepper = Stepper(noise_reduction=NoiseReduction(type="near_field")) if is_opened_with_it else Stepper()
+    if not is_opened_with_it:
+        stepper.update(input={"noise_reduction": {"type": "near_field"}})
+    frames = heard(stepper.append(NOISE))
+    assert loudness(frames[-1].pcm) < loudness(NOISE) / 2
+
+
+def loudness(pcm: bytes) -> float:
+    return float(np.sqrt(np.square(np.frombuffer(pcm, "<i2").astype(float)).mean()))
 
 
 @pytest.mark.parametrize(
