@@ -94,6 +94,7 @@ class TranslationRunner:
                 if self._over.is_set():
                     return
                 self._step(self._session.receive_client_event, part)
+                await self._translator.wait_ready()
                 if part is not event:
                     await asyncio.sleep(0)
         self.stop()

@@ -112,6 +112,34 @@ async def test_an_append_that_comes_too_late_is_refused_once_however_long_it_is(
     assert client.kinds() == ["session.created", "error", "session.closed"]
 
 
+class Busy(ScriptedTranslator):
+    """Takes what it hears when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__(SCRIPT)
+        self.heard = 0
+        self.may_hear = asyncio.Event()
+
+    def hear(self, frame: AudioFrame) -> None:
+        self.heard += 1
+        super().hear(frame)
+
+    async def wait_ready(self) -> None:
+        await self.may_hear.wait()
+
+
+async def test_a_client_that_sends_faster_than_can_be_taken_is_read_from_no_further() -> None:
+    client, translator = Client(append(200), append(200), '{"type":"session.close"}'), Busy()
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(runner_of(client, translator).run())
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert translator.heard <= 1
+        translator.may_hear.set()
+    assert translator.heard == 2
+    assert client.kinds()[-1] == "session.closed"
+
+
 async def test_a_client_that_leaves_ends_it() -> None:
     client = Client(append(1000), stays=False)
     await run(client)

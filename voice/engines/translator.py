@@ -69,6 +69,13 @@ class Translator(Protocol):
         """Take the next 24 kHz audio; what comes is contiguous, whenever it comes. Returns at once."""
         ...
 
+    async def wait_ready(self) -> None:
+        """Return when more may be heard, or nothing ever will be: who sends faster than can be taken waits for it.
+
+        Cancelling is safe.
+        """
+        ...
+
     def finish(self) -> None:
         """Nothing more comes: translate what is left. Returns at once."""
         ...

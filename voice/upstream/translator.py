@@ -34,6 +34,11 @@ _log = structlog.get_logger(__name__)
 _WAITING_EVENTS: Final = 4096
 """Of a translation that nobody takes: minutes of speech."""
 
+_HIGH_WATER_BYTES: Final = 512 * 1024
+"""Of sound that waits to be sent: eight seconds of speech."""
+
+_POLL_S: Final = 0.02
+
 
 class TranslationLine:
     """What came from the upstream and was not yet taken. No socket in here."""
@@ -120,7 +125,14 @@ class TranslationLine:
 
 
 class TranslationSocket(Socket[TranslationLine]):
-    """The connection. Its sound goes where a translation hears it."""
+    """The connection. Its sound goes where a translation hears it, as fast as it is taken there."""
+
+    async def wait_ready(self) -> None:
+        """Return when little waits to be sent, or the connection is lost; pings find out about that."""
+        while self.line.is_usable and self._socket is not None:
+            if self._socket.transport.get_write_buffer_size() <= _HIGH_WATER_BYTES:
+                return
+            await asyncio.sleep(_POLL_S)
 
     def send_audio(self, audio: str) -> None:
         """Append audio, in base64."""
@@ -160,6 +172,10 @@ class UpstreamTranslator:
         """Pass audio on."""
         self._socket.send_audio(pybase64.b64encode_as_string(frame.pcm))
         self._on_heard(frame.duration_ms / 1000)
+
+    async def wait_ready(self) -> None:
+        """Return when the upstream has taken what it was sent, but for some seconds."""
+        await self._socket.wait_ready()
 
     def finish(self) -> None:
         """Ask for the rest."""

@@ -129,6 +129,27 @@ async def test_an_upstream_that_takes_no_sound_is_given_up_however_much_was_said
     assert server.waiting_bytes < 9_000_000
 
 
+async def test_who_sends_faster_than_the_upstream_takes_waits_for_it_or_for_its_end() -> None:
+    translator, server = UpstreamTranslator(UpstreamOptions(url="ws://127.0.0.1:1/v1")), Stuck()
+    translator._socket._socket = cast("DirectConnection", server)
+    for _ in range(5 * 5):
+        translator.hear(AudioFrame(bytes(9600), CORE_RATE_HZ))
+        await translator.wait_ready()  # five seconds may wait
+    for _ in range(5 * 5):
+        translator.hear(AudioFrame(bytes(9600), CORE_RATE_HZ))
+    waiting = asyncio.create_task(translator.wait_ready())
+    await settled()
+    assert not waiting.done()
+    server.waiting_bytes = 0
+    async with asyncio.timeout(5):
+        await waiting
+        server.waiting_bytes = 1_000_000
+        waiting = asyncio.create_task(translator.wait_ready())
+        await settled()
+        translator._socket.line.lose(EngineUnavailable("gone"))
+        await waiting
+
+
 async def test_sound_that_is_no_base64_ends_it() -> None:
     line = TranslationLine()
     line.receive({"type": "session.output_audio.delta", "delta": "?"})
