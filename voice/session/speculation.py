@@ -2,19 +2,24 @@
 
 silence begins ─► begin ─┬─ speaks on, or the context changes ─► drop: cancelled, never audible, in no conversation
                          └─ the turn ends ─► take: its events so far are replayed, in order
+
+What has grown too long to be sent at once is dropped, too: a pause of seconds is enough for an engine that is fast.
 """
 
 from dataclasses import dataclass, field
 
-from voice.engines.port import ResponseEvent, ResponseRequest
+from voice.engines.port import AudioDelta, ResponseEvent, ResponseRequest
 from voice.errors import ContextTooLong
 from voice.session.core import Core
 from voice.session.effects import CancelResponse, StartResponse
 from voice.session.items import Message
 from voice.session.requests import fit, make_request
 
+LONGEST_MS = 30_000
+"""Of speech that is kept: replayed, it is half of what the outbox of a WebSocket holds by default."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Guess:
     """What was asked, and what came so far."""
 
@@ -22,6 +27,7 @@ class Guess:
     revision: int
     """Of the conversation when it began."""
     events: list[ResponseEvent] = field(default_factory=list)
+    spoken_ms: float = 0.0
 
 
 class Speculation:
@@ -62,6 +68,10 @@ class Speculation:
         if self._guess is None or self._guess.request.response_id != response_id:
             return False
         self._guess.events.append(event)
+        if isinstance(event, AudioDelta):
+            self._guess.spoken_ms += event.frame.duration_ms
+            if self._guess.spoken_ms > LONGEST_MS:
+                self.drop()
         return True
 
     def receive_failure(self, response_id: str) -> None:
