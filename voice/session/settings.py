@@ -44,7 +44,8 @@ def engine_settings(
     """
     named = (*client_tools(chosen_tools(config, params)), *remote_tools)
     taken = {tool.name for tool in named}
-    tools = (*named, *(tool for tool in service_tools if tool.name not in taken))
+    choice = _given(params, "tool_choice", config.tool_choice)
+    tools = _to_choose_from(choice, (*named, *(tool for tool in service_tools if tool.name not in taken)))
     limit = _given(params, "max_output_tokens", config.max_output_tokens)
     transcription = config.audio.input.transcription
     return EngineSettings(
@@ -52,7 +53,7 @@ def engine_settings(
         voice=_voice(config, params),
         speed=config.audio.output.speed,
         tools=tools,
-        tool_choice=_choice(_given(params, "tool_choice", config.tool_choice), tools),
+        tool_choice=_choice(choice, tools),
         output_modality=_modality(config, params),
         max_output_tokens=None if limit == "inf" else limit,
         transcription_language=transcription.language if transcription else None,
@@ -124,6 +125,13 @@ def _voice(config: SessionConfig, params: ResponseParams | None) -> str:
     if params is not None and "voice" in params.audio.output.model_fields_set:
         return voice_name(params.audio.output.voice)
     return config.audio.output.voice
+
+
+def _to_choose_from(choice: ToolChoice, tools: tuple[ToolSpec, ...]) -> tuple[ToolSpec, ...]:
+    """Return the tools of the server that has to be used, where one has; all of them elsewhere, as while it loads."""
+    if not isinstance(choice, NamedToolChoice) or choice.type != "mcp" or choice.name is not None:
+        return tools
+    return tuple(tool for tool in tools if tool.server_label == choice.server_label) or tools
 
 
 def _choice(choice: ToolChoice, tools: Sequence[ToolSpec]) -> str:

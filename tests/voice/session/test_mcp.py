@@ -67,6 +67,17 @@ def test_the_tools_are_the_engines_once_they_are_known_and_not_before(stepper):
     assert (tool.description, tool.parameters, tool.server_label) == ("Searches.", SCHEMA, "shop")
 
 
+def test_a_choice_of_a_server_leaves_its_tools_to_choose_from(stepper):
+    look_up = {"type": "function", "name": "look_up", "parameters": {"type": "object"}}
+    update(stepper, shop(), look_up, tool_choice={"type": "mcp", "server_label": "shop"})
+    assert engine_tools(stepper).keys() == {"look_up"}  # they may never load
+    receive(stepper)
+    assert engine_tools(stepper).keys() == {"search", "order"}
+    assert stepper.session.engine_settings.tool_choice == "required"
+    stepper.send({"type": "response.create", "response": {"tool_choice": "auto"}})
+    assert {tool.name for tool in stepper.request().settings.tools} == {"look_up", "search", "order"}
+
+
 def test_the_list_can_be_retrieved_while_it_is_under_way_and_afterwards(stepper):
     update(stepper, shop())
     list_id = listings(stepper)[0].list_id
