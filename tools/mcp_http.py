@@ -16,6 +16,13 @@ from dataclasses import dataclass
 import httpx2
 from pydantic_core import from_json
 
+from tools.json_values import ValueCounter
+
+MAX_VALUES = 20_000
+"""Of JSON, in one answer. The `mcp` package checks each, 10 µs and more, while every call of the process waits: 4 MB of
+nothing but numbers took 16 s. A hundred tools with two hundred values of schema each fit.
+"""
+
 _REFUSAL_BYTES = 64 * 1024
 """How much of a refusal's body is looked at."""
 
@@ -28,7 +35,7 @@ class AddressRefused(httpx2.ConnectError):
 
 
 class BodyTooLarge(httpx2.StreamError):
-    """An answer is longer than anybody would read. The `mcp` package turns it into the failure of one request."""
+    """An answer holds more than anybody would read. The `mcp` package turns it into the failure of one request."""
 
 
 @dataclass(slots=True)
@@ -140,11 +147,14 @@ class _Bounded(httpx2.AsyncByteStream):
         self._limit_bytes = limit_bytes
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        taken = 0
+        taken, counter = 0, ValueCounter()
         async for chunk in self._stream:
             taken += len(chunk)
             if taken > self._limit_bytes:
                 raise BodyTooLarge(f"the answer is longer than {self._limit_bytes} bytes")
+            counter.feed(chunk)
+            if counter.values > MAX_VALUES:
+                raise BodyTooLarge(f"the answer holds more than {MAX_VALUES} values")
             yield chunk
 
     async def aclose(self) -> None:

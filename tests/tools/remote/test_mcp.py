@@ -1,12 +1,15 @@
 """MCP servers over real HTTP on loopback: what they offer, what they answer, and what they do to us."""
 
 import asyncio
+import json
 import logging
 
 import pytest
 import structlog
+from mcp.types import CallToolResult
 
 from tools.mcp import McpLimits, McpServers
+from tools.mcp_http import MAX_VALUES
 
 LIMITS = McpLimits(private_addresses=True, list_timeout_s=5, call_timeout_s=5)
 SECRETS = {"authorization": "tok-0123456789", "headers": {"x-key": "header-0123456789"}}
@@ -172,6 +175,28 @@ async def test_an_endless_answer_is_not_taken(make_shop, serve, options):
         result = await servers.call("mcpl_1", "huge", "")
         assert (result.failed, result.kind) == (True, "protocol_error")
         assert not (await servers.call("mcpl_1", "search", '{"query":"tea"}')).failed
+        await servers.aclose()
+
+
+@pytest.mark.parametrize("options", [{}, {"json_response": True}, {"json_response": True, "stateless_http": True}])
+async def test_an_answer_of_too_many_values_is_not_taken_apart(make_shop, serve, options):
+    server, servers = make_shop(), McpServers(LIMITS)
+
+    @server.tool()
+    def many() -> CallToolResult:
+        return CallToolResult(content=[], structured_content={"rows": [1] * MAX_VALUES})
+
+    @server.tool()
+    def quoted() -> str:
+        return json.dumps([{"row": number} for number in range(MAX_VALUES)])
+
+    async with serve(server, **options) as (endpoint, _):
+        await servers.list_tools("mcpl_1", endpoint.server())
+        result = await servers.call("mcpl_1", "many", "")
+        assert (result.failed, result.kind) == (True, "protocol_error")
+        quoted = await servers.call("mcpl_1", "quoted", "")
+        assert not quoted.failed, "in a text they cost nothing"
+        assert quoted.output.startswith('[{"row": 0}')
         await servers.aclose()
 
 
