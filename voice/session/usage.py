@@ -114,6 +114,7 @@ class UsageMeter:
             input_image=entire.image,
             cached_text=cached.text,
             cached_audio=cached.audio,
+            cached_image=cached.image,
             output_text=text_tokens(text),
             output_audio=assistant_audio_tokens(audio_ms),
         )

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from voice.engines.port import TextDelta, TranscriptDelta, TranscriptDone
+from voice.engines.port import Capabilities, EngineDone, TextDelta, TranscriptDelta, TranscriptDone
 
 
 def message(text="Hi", **more):
@@ -211,6 +211,29 @@ def test_an_id_that_the_service_has_yet_to_give_is_refused(stepper, types):
         assert types(create(stepper, message(id=f"item_t{later + 100:05x}"))) == ["error"]
     assert error(stepper)["param"] == "item.id"
     assert "error" not in types(create(stepper, message(id="item_of_mine")))
+
+
+def test_a_picture_is_shown_as_it_came(make_session):
+    stepper = make_session(capabilities=Capabilities(takes_images=True))
+    shown = [
+        {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo=", "detail": detail}
+        for detail in ("auto", "low", "high")
+    ]
+    create(stepper, {"type": "message", "role": "user", "content": shown})
+    assert stepper.frames[-1]["item"]["content"] == shown
+    stepper.send({"type": "response.create", "response": {"output_modalities": ["text"]}})
+    stepper.answer(TextDelta("A rose."), EngineDone())
+    usage = stepper.frames[-2]["response"]["usage"]
+    assert usage["input_token_details"]["image_tokens"] > 0
+    assert usage["input_tokens"] == usage["input_token_details"]["image_tokens"]
+
+
+def test_a_call_id_is_given_once(stepper):
+    call = {"type": "function_call", "name": "book", "call_id": "call_1", "arguments": "{}"}
+    create(stepper, call)
+    create(stepper, call)
+    assert error(stepper)["code"] == "invalid_tool_call_id"
+    assert len(stepper.session.conversation) == 1
 
 
 def test_old_audio_is_let_go_and_its_words_stay(make_session, speech):

@@ -3,7 +3,15 @@
 import pytest
 
 from voice.audio.frames import CORE_RATE_HZ, AudioFrame
-from voice.engines.port import AudioDelta, EngineDone, TextDelta, ToolCallDelta, ToolCallDone, ToolCallStarted
+from voice.engines.port import (
+    AudioDelta,
+    EngineDone,
+    TextDelta,
+    TokenUsage,
+    ToolCallDelta,
+    ToolCallDone,
+    ToolCallStarted,
+)
 from voice.errors import EngineUnavailable
 from voice.session.effects import CancelResponse
 
@@ -295,3 +303,55 @@ def test_what_makes_no_sound_is_not_played(make_session, modality, pcm):
     session = {"type": "realtime", "audio": {"output": {"voice": "cedar"}}}
     stepper.send({"type": "session.update", "session": session})
     assert stepper.frames[-1]["type"] == "session.updated"
+
+
+def test_a_response_may_have_a_format_and_a_voice_of_its_own(stepper, types, speech):
+    output = {"format": {"type": "audio/pcmu"}, "voice": {"id": "voice_mine"}}
+    stepper.send({"type": "response.create", "response": {"audio": {"output": output}}})
+    stepper.answer(*speech("Hello."))
+    shown = stepper.frames[-2]["response"]["audio"]["output"]
+    assert shown == {"format": {"type": "audio/pcmu"}, "voice": "voice_mine"}
+    assert stepper.request().settings.voice == "voice_mine"
+    assert {effect.wire_format for effect in stepper.played} == {"audio/pcmu"}
+    assert stepper.session.config.audio.output.voice == "alloy"
+    output = {"voice": "verse"}
+    assert types(stepper.send({"type": "response.create", "response": {"audio": {"output": output}}})) == ["error"]
+    assert stepper.frames[-1]["error"]["code"] == "cannot_update_voice"
+
+
+def test_the_one_function_that_must_be_called_is_the_engines_choice(stepper):
+    choice = {"type": "function", "name": "get_weather"}
+    stepper.send({"type": "response.create", "response": {"tools": [WEATHER], "tool_choice": choice}})
+    assert stepper.request().settings.tool_choice == "get_weather"
+
+
+def test_an_end_in_the_middle_of_a_call_is_the_engines_fault(stepper):
+    stepper.send({"type": "response.create", "response": {"tools": [WEATHER]}})
+    stepper.answer(ToolCallStarted("call_1", "get_weather"), ToolCallDelta("call_1", '{"ci'), EngineDone())
+    done = stepper.frames[-2]["response"]
+    assert (done["status"], done["status_details"]["error"]["type"]) == ("failed", "server_error")
+    assert [(item["status"], item["arguments"]) for item in done["output"]] == [("incomplete", '{"ci')]
+
+
+def test_a_call_that_the_token_limit_cut_short_is_incomplete_and_never_made(stepper):
+    stepper.send({"type": "response.create", "response": {"tools": [WEATHER]}})
+    stepper.answer(
+        ToolCallStarted("call_1", "get_weather"), ToolCallDelta("call_1", '{"ci'), EngineDone("max_output_tokens")
+    )
+    kinds = [frame["type"] for frame in stepper.frames]
+    assert "response.function_call_arguments.done" not in kinds
+    done = stepper.frames[-2]["response"]
+    assert done["status_details"] == {"type": "incomplete", "reason": "max_output_tokens"}
+    assert done["output"][0]["status"] == "incomplete"
+
+
+def test_what_the_engine_counted_is_the_usage(stepper):
+    stepper.send({"type": "response.create", "response": TEXT})
+    stepper.answer(TextDelta("Hi."), TokenUsage(input_text=7, cached_text=4, output_text=2), EngineDone())
+    usage = stepper.frames[-2]["response"]["usage"]
+    assert (usage["total_tokens"], usage["input_tokens"], usage["output_tokens"]) == (9, 7, 2)
+    assert usage["input_token_details"]["cached_tokens_details"]["text_tokens"] == 4
+
+
+def test_the_output_of_a_client_that_plays_is_not_the_servers_to_clear(stepper, types):
+    assert types(stepper.send({"type": "output_audio_buffer.clear"})) == ["error"]

@@ -1,7 +1,7 @@
 """Tokens by the contract's rates (contract §5)."""
 
 from voice.engines.port import EngineSettings, ResponseRequest, TokenUsage
-from voice.session.items import AudioPart, Message, TextPart
+from voice.session.items import AudioPart, ImagePart, Message, TextPart
 from voice.session.usage import UsageMeter, assistant_audio_tokens, text_tokens, user_audio_tokens
 
 
@@ -32,6 +32,14 @@ def test_other_instructions_break_the_cache():
     meter.count(request(item), None, "", 0)
     assert meter.count(request(item), None, "", 0).cached_text == 10
     assert meter.count(request(item, instructions="New."), None, "", 0).cached_text == 0
+
+
+def test_a_picture_that_was_sent_before_is_cached():
+    meter = UsageMeter()
+    item = Message("u", "user", (ImagePart("data:image/png;base64,"),))
+    first, second = meter.count(request(item), None, "", 0), meter.count(request(item), None, "", 0)
+    assert first.cached_image == 0
+    assert second.cached_image == second.input_image == first.input_image > 0
 
 
 def test_an_engines_own_count_stands():
