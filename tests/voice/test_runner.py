@@ -1,6 +1,7 @@
 """A live session over the memory transport: effects are performed in order, and everything ends with the session."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Callable
 
 import pytest
@@ -347,3 +348,43 @@ async def test_a_fault_in_a_verdict_on_voice_ends_that_session_too(transport, mo
 
     await asyncio.gather(converse(FakeEngine(hello), transport), client())
     assert transport.closed == (1011, "The server had an error.")
+
+
+async def test_when_its_time_is_over_a_session_says_so_and_goes_away(transport):
+    manager = make_manager(FakeEngine(hello), max_duration_s=0.01)
+    async with asyncio.timeout(5):
+        await manager.admit(manager.resolve(None)).run(transport)
+    assert [event.type for event in transport.sent] == ["session.created", "error"]
+    assert transport.sent[-1].error.code == "session_expired"
+    assert transport.closed == (1001, transport.sent[-1].error.message)
+
+
+async def test_a_fault_in_a_timer_ends_that_session_too(transport, monkeypatch):
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("voice.session.session.Session.handle_timer", broken)
+    manager = make_manager(FakeEngine(hello), max_duration_s=0.01)
+    async with asyncio.timeout(5):
+        await manager.admit(manager.resolve(None)).run(transport)
+    assert transport.closed == (1011, "The server had an error.")
+
+
+async def test_a_transcription_that_just_stops_has_failed_and_the_item_stays(transport):
+    class Deaf(FakeEngine):
+        async def transcribe(self, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionEvent, None]:
+            nothing: list[TranscriptionEvent] = []
+            for event in nothing:
+                yield event
+
+    async def client() -> None:
+        audio = {"input": {"turn_detection": None, "transcription": {"model": "whisper-1"}}}
+        transport.push_text(json.dumps({"type": "session.update", "session": {"type": "realtime", "audio": audio}}))
+        transport.push_audio(bytes(CORE_RATE_HZ))
+        transport.push_text('{"type":"input_audio_buffer.commit"}')
+        failed = await transport.until("conversation.item.input_audio_transcription.failed")
+        transport.push_text(json.dumps({"type": "conversation.item.retrieve", "item_id": failed.item_id}))
+        await transport.until("conversation.item.retrieved")
+        transport.hang_up()
+
+    await asyncio.gather(converse(Deaf(hello), transport), client())

@@ -314,8 +314,8 @@ def test_a_response_may_have_a_format_and_a_voice_of_its_own(stepper, types, spe
     assert stepper.request().settings.voice == "voice_mine"
     assert {effect.wire_format for effect in stepper.played} == {"audio/pcmu"}
     assert stepper.session.config.audio.output.voice == "alloy"
-    output = {"voice": "verse"}
-    assert types(stepper.send({"type": "response.create", "response": {"audio": {"output": output}}})) == ["error"]
+    other = {"audio": {"output": {"voice": "verse"}}}
+    assert types(stepper.send({"type": "response.create", "response": other})) == ["error"]
     assert stepper.frames[-1]["error"]["code"] == "cannot_update_voice"
 
 
