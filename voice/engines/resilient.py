@@ -266,8 +266,9 @@ class ResilientEngine:
                     raise EngineProtocolError("The engine ended its answer without saying so.")
                 said.note(event, _now_s())
                 yield event
+            clock = asyncio.get_running_loop().time  # asking for the loop is a system call, and these come in hundreds
             async for event in events:
-                said.note(event, _now_s())
+                said.note(event, clock())
                 yield event
 
     async def _meanwhile(

@@ -13,7 +13,11 @@ from voice.audio.frames import CORE_RATE_HZ, SAMPLE_BYTES
 MINIMUM_COMMIT_MS = 100
 """Contract 2.4."""
 
+_RUN_BYTES = 512
+"""10 ms. A run of so many is kept as it is, shorter ones are put together."""
+
 _BLOCK_BYTES = 64 * 1024
+"""What is put together grows up to here."""
 
 
 def to_ms(samples: int) -> int:
@@ -29,12 +33,13 @@ def to_samples(milliseconds: float) -> int:
 class InputBuffer:
     """A window on the stream of input audio. Full: the oldest is dropped and counted (design §5).
 
-    Kept in blocks: one run of bytes that grows to a quarter of an hour is moved now and then, 40 MB at once.
+    Kept in the runs that came: one run of bytes that grows is moved again and again, at a quarter of an hour 40 MB at
+    once. Only those are put together that would cost more as objects than as sound.
     """
 
     def __init__(self, capacity_s: float = 900.0) -> None:
         """`capacity_s` bounds what a push-to-talk client can pile up before it commits."""
-        self._blocks: deque[bytearray] = deque()
+        self._blocks: deque[bytes | bytearray] = deque()
         self._skipped_bytes = 0  # of the first block
         self._kept_bytes = 0
         self._capacity_bytes = to_samples(capacity_s * 1000) * SAMPLE_BYTES
@@ -53,10 +58,10 @@ class InputBuffer:
 
     def append(self, pcm: bytes) -> None:
         """Write 24 kHz PCM behind what is there."""
-        if self._blocks and len(self._blocks[-1]) < _BLOCK_BYTES:
-            self._blocks[-1] += pcm
+        if len(pcm) >= _RUN_BYTES:
+            self._blocks.append(pcm)
         else:
-            self._blocks.append(bytearray(pcm))
+            self._put_together(pcm)
         self._kept_bytes += len(pcm)
         excess = self._kept_bytes - self._capacity_bytes
         if excess > 0:
@@ -65,17 +70,17 @@ class InputBuffer:
 
     def read(self, start: int, end: int) -> bytes:
         """Return the PCM between two clock positions, as far as it is still kept."""
-        first = self._skipped_bytes + max(start - self.start, 0) * SAMPLE_BYTES
-        last = self._skipped_bytes + max(end - self.start, 0) * SAMPLE_BYTES
+        first, last = max(start - self.start, 0) * SAMPLE_BYTES, max(end - self.start, 0) * SAMPLE_BYTES
         found: list[memoryview] = []
-        at = 0
-        for block in self._blocks:
-            if at >= last:
+        at = self._kept_bytes
+        for block in reversed(self._blocks):  # what is read ends where the buffer does, or near
+            if at <= first:
                 break
-            if at + len(block) > first:
-                found.append(memoryview(block)[max(first - at, 0) : last - at])
-            at += len(block)
-        return b"".join(found)
+            begins = at - len(block)  # below 0 by what is skipped of the first
+            if begins < last:
+                found.append(memoryview(block)[max(first, begins) - begins : last - begins])
+            at = begins
+        return b"".join(reversed(found))
 
     def drop_until(self, sample: int) -> None:
         """Forget everything before that clock position."""
@@ -89,3 +94,10 @@ class InputBuffer:
     def clear(self) -> None:
         """Forget everything; the clock goes on."""
         self.drop_until(self.end)
+
+    def _put_together(self, pcm: bytes) -> None:
+        last = self._blocks[-1] if self._blocks else None
+        if isinstance(last, bytearray) and len(last) < _BLOCK_BYTES:
+            last += pcm
+        else:
+            self._blocks.append(bytearray(pcm))

@@ -20,15 +20,12 @@ _WORD = re.compile(r"\s*\S+")
 class SpokenPart:
     """The audio of one content part while it is generated."""
 
-    pcm: bytearray = field(default_factory=bytearray)
-    """24 kHz."""
+    _runs: list[bytes] = field(default_factory=list)
+    """24 kHz, as it came: one buffer that grows with an answer would be moved again and again."""
+    samples: int = 0
+    """Length so far, at 24 kHz."""
     _texts: list[str] = field(default_factory=list)
     _starts: list[int] = field(default_factory=list)
-
-    @property
-    def samples(self) -> int:
-        """Length so far, at 24 kHz."""
-        return len(self.pcm) // SAMPLE_BYTES
 
     @property
     def transcript(self) -> str:
@@ -45,12 +42,13 @@ class SpokenPart:
 
     def add_audio(self, pcm: bytes) -> None:
         """Take the next run of speech."""
-        self.pcm += pcm
+        self._runs.append(pcm)
+        self.samples += len(pcm) // SAMPLE_BYTES
 
     def freeze(self) -> AudioPart:
         """Return the part as it stands, for the conversation."""
         return AudioPart(
-            pcm=bytes(self.pcm),
+            pcm=b"".join(self._runs),
             duration_ms=self.samples * 1000 // CORE_RATE_HZ,
             transcript=self.transcript,
             clauses=tuple(zip(self._texts, self._starts, strict=True)),

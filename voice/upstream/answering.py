@@ -26,6 +26,8 @@ class Answering:
         self.answer = Answer()
         self._waiting: deque[ResponseEvent | EngineError] = deque()
         self._arrived: asyncio.Future[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The one that runs, once it was asked for."""
         self._due_s = 0.0
         """When whoever waits has waited for too long, on the loop's clock."""
         self._timer: asyncio.TimerHandle | None = None
@@ -95,7 +97,7 @@ class Answering:
 
     async def _wait(self, timeout_s: float) -> None:
         """A bare future, and one timer for many waits: a timer for each would cost as much as the event itself."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = self._loop or asyncio.get_running_loop()  # asking for it is a system call
         arrived = self._arrived = loop.create_future()
         self._due_s = loop.time() + timeout_s
         if self._timer is None or self._timer.when() > self._due_s:
