@@ -11,7 +11,7 @@ A first-class citizen: it keeps every promise of `voice.transport.Transport`, so
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from transports.port import Flushed
@@ -139,7 +139,7 @@ class MemoryTransport:
         while (frame := await self._frames.get()) is not None:
             yield frame
 
-    async def client_events(self) -> AsyncIterator[ClientEvent]:
+    async def client_events(self, take: Callable[[ClientEvent], bool] | None = None) -> AsyncIterator[ClientEvent]:
         """Yield what `push` gave, until `hang_up`."""
         while (event := await self._events.get()) is not None:
             yield event

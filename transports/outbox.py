@@ -17,6 +17,8 @@ from typing import Any, Protocol
 
 import structlog
 
+from voice.framing import text_frame
+
 log = structlog.get_logger(__name__)
 
 POLL_S = 0.02
@@ -47,10 +49,11 @@ class Traffic:
 
 
 class Socket(Protocol):
-    """The part of `aiohttp.web.WebSocketResponse` that sends."""
+    """The part of `aiohttp.web.WebSocketResponse` that matters here."""
 
-    def send_str(self, data: str) -> Coroutine[Any, Any, None]:
-        """Return the coroutine that writes one text message."""
+    @property
+    def closed(self) -> bool:
+        """True from before the close frame is written: nothing may come behind it."""
         ...
 
 
@@ -60,7 +63,7 @@ class Outbox:
     def __init__(
         self, socket: Socket, stream: asyncio.WriteTransport, limits: OutboxLimits, traffic: Traffic | None = None
     ) -> None:
-        """`socket` must never wait to send: no compression and a `writer_limit` out of reach; `stream` is under it."""
+        """`stream` is under `socket`. Frames are written as they are: no extension may be agreed on."""
         self._socket = socket
         self._stream = stream
         self._limits = limits
@@ -81,7 +84,7 @@ class Outbox:
 
     def send(self, text: str) -> None:
         """Queue one message. Dropped when the client is gone; a full outbox gives the client up."""
-        if self.abandoned or self._stream.is_closing():
+        if self.abandoned or self._socket.closed or self._stream.is_closing():
             return
         queued = self._stream.get_write_buffer_size()
         if not queued:
@@ -92,22 +95,18 @@ class Outbox:
         self._largest_chars = max(self._largest_chars, len(text))
         self._traffic.sent_events += 1
         self._traffic.sent_chars += len(text)
-        self._step(self._socket.send_str(text))
+        # Past aiohttp's writer, whose coroutine costs as much as the frame: it counts what it may have to wait for.
+        self._stream.write(text_frame(text))
 
     def control(self, sending: Coroutine[Any, Any, None]) -> None:
-        """Send a ping or pong; not to a client that does not read, where they would only pile up."""
+        """Send a ping or pong of aiohttp's; not to a client that does not read, where they would only pile up.
+
+        The coroutine is stepped by hand: aiohttp only awaits to compress and to drain above its writer limit, which is
+        to be out of reach, so the first step is the last.
+        """
         if self.abandoned or self.over_limit or self._stream.is_closing():
             sending.close()
-        else:
-            self._step(sending)
-
-    def _step(self, sending: Coroutine[Any, Any, None]) -> None:
-        """Write now, by stepping the coroutine by hand.
-
-        aiohttp only awaits to compress and to drain above its writer limit; neither happens here, so the first step
-        is the last. That spares a task per session and a wake-up per message, and keeps deciding and performing free
-        of awaits.
-        """
+            return
         try:
             sending.send(None)
         except StopIteration:

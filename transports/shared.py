@@ -87,9 +87,9 @@ class SharedTransport:
         """Yield the primary's audio."""
         return self._primary.frames()
 
-    def client_events(self) -> AsyncIterator[ClientEvent]:
+    def client_events(self, take: Callable[[ClientEvent], bool] | None = None) -> AsyncIterator[ClientEvent]:
         """Yield what the primary sends."""
-        return self._primary.client_events()
+        return self._primary.client_events(take)
 
     def send_event(self, event: ServerEvent) -> None:
         """Queue an event for everyone."""

@@ -253,7 +253,7 @@ class SipCallTransport:
         """Yield the caller's audio, 20 ms at a time, until the call ends."""
         return self._audio.frames()
 
-    async def client_events(self) -> AsyncIterator[client.ClientEvent]:
+    async def client_events(self, take: Callable[[client.ClientEvent], bool] | None = None) -> AsyncIterator[client.ClientEvent]:
         """Yield what keys ask for. Ends with the call."""
         while True:
             while self._events:

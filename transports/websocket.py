@@ -1,12 +1,14 @@
 """Carries a session over one WebSocket (contract 2.4 to 2.7): JSON text both ways, audio in base64."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextvars
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 
+from transports.direct import DirectReading
 from transports.keepalive import KeepAlive
 from transports.outbox import Outbox, OutboxLimits, Traffic
 from transports.port import Flushed
@@ -82,6 +84,10 @@ class WebSocketTransport(Generic[_Event]):
         self._outbox = Outbox(socket, stream, limits.outbox, self._traffic)
         self._deltas = AudioDeltas(Ids())
         self._closing = False
+        self._reading = DirectReading.install(stream, self._take_text)
+        self._take: Callable[[_Event | InvalidEvent], bool] = _decline
+        self._context = contextvars.copy_context()
+        self._events_left, self._chars_left = EVENTS_PER_TURN, CHARS_PER_TURN
         self._keep_alive = KeepAlive(self._ping, stream.abort, ping_s=limits.ping_s, drop_after_s=limits.drop_after_s)
         self._keep_alive.start()
 
@@ -101,7 +107,7 @@ class WebSocketTransport(Generic[_Event]):
         """
         limits = limits or WebSocketLimits()
         socket = web.WebSocketResponse(
-            # Deflate costs 3 to 5 ms per session-second, and the outbox relies on sending that never waits.
+            # Deflate costs 3 to 5 ms per session-second, and the outbox writes frames as they are.
             compress=False,
             writer_limit=_NEVER_DRAIN,
             max_msg_size=limits.max_message_bytes + LINGER_BYTES,
@@ -123,26 +129,29 @@ class WebSocketTransport(Generic[_Event]):
         return
         yield
 
-    async def client_events(self) -> AsyncIterator[_Event | InvalidEvent]:
+    async def client_events(
+        self, take: Callable[[_Event | InvalidEvent], bool] | None = None
+    ) -> AsyncIterator[_Event | InvalidEvent]:
         """Yield what the client sends, in order. Ends when the client is gone or the connection is closed here.
 
         A client that does not read its answers is not read from either, until it does.
         """
-        events_left, chars_left = EVENTS_PER_TURN, CHARS_PER_TURN
+        if take is not None:
+            self._take, self._context = take, contextvars.copy_context()
         while True:
+            self._reading.is_at_rest = True
             message = await self._socket.receive()
+            self._reading.is_at_rest = False
             self._keep_alive.silent_rounds = 0
             if message.type is WSMsgType.TEXT:
                 text = message.data
                 if len(text) > self._limits.max_message_bytes:
                     await self._socket.close(code=WSCloseCode.MESSAGE_TOO_BIG, message=b"The message is too big.")
                     return
-                self._traffic.received_events += 1
-                self._traffic.received_chars += len(text)
-                chars_left -= len(text)
+                self._count(text)
                 yield self._decode(text)
             elif message.type is WSMsgType.BINARY:
-                chars_left -= len(message.data)
+                self._chars_left -= len(message.data)
                 yield _binary_frame()
             elif message.type is WSMsgType.PING:
                 self._outbox.control(self._socket.pong(message.data))
@@ -154,12 +163,30 @@ class WebSocketTransport(Generic[_Event]):
                 return
             elif message.type is not WSMsgType.PONG:
                 return  # CLOSING, CLOSED, or ERROR: too big, not UTF-8, no pong, reset
-            events_left -= 1
-            if events_left <= 0 or chars_left <= 0:
-                events_left, chars_left = EVENTS_PER_TURN, CHARS_PER_TURN
+            self._events_left -= 1
+            if self._events_left <= 0 or self._chars_left <= 0:
+                self._events_left, self._chars_left = EVENTS_PER_TURN, CHARS_PER_TURN
                 await asyncio.sleep(0)
             if self._outbox.over_limit:  # one event may be answered with megabytes: look after each
                 await self._outbox.wait_within_limit()
+
+    def _take_text(self, text: str) -> bool:
+        """Offer an event where it arrives. Now and then one takes the long way instead, past the other sessions."""
+        if self._events_left <= 1 or self._chars_left <= len(text) or self._outbox.over_limit or self._closing:
+            return False
+        event = self._decode(text)
+        # What it starts belongs to the session, in the log as well.
+        if not self._context.run(self._take, event):
+            return False
+        self._keep_alive.silent_rounds = 0
+        self._events_left -= 1
+        self._count(text)
+        return True
+
+    def _count(self, text: str) -> None:
+        self._traffic.received_events += 1
+        self._traffic.received_chars += len(text)
+        self._chars_left -= len(text)
 
     def _ping(self) -> None:
         """Ask for a sign of life. A client that is not read from, since it does not read, is `Outbox`'s to judge."""
@@ -224,6 +251,10 @@ class WebSocketTransport(Generic[_Event]):
 
 ConversationSocket = WebSocketTransport[ClientEvent]
 """The socket of a conversation."""
+
+
+def _decline(_: object) -> bool:
+    return False
 
 
 def _without_protocols(request: web.Request) -> web.Request:

@@ -123,12 +123,22 @@ class Runner:
     # --- Reading --------------------------------------------------------------------------------------------------
 
     async def _read_events(self) -> None:
-        async for event in self._transport.client_events():
+        async for event in self._transport.client_events(self._take_now):
             if is_short(event):
                 self._step(self._session.receive_client_event, event)
             else:
                 await self._take(event)
         self.stop()
+
+    def _take_now(self, event: ClientEvent) -> bool:
+        """Give the session a client's event where it arrived; False for one that takes long, or comes too late."""
+        if self._over.is_set() or not is_short(event):
+            return False
+        try:
+            self._step(self._session.receive_client_event, event)
+        except Exception as error:  # noqa: BLE001 - raised again by `run`
+            self._fail(error)
+        return True
 
     async def _take(self, event: ClientEvent) -> None:
         """Give the session a client's event; a long append in slices, between which everything else goes on."""

@@ -4,7 +4,7 @@ Outputs are synchronous: they fill an outbox or a paced buffer that the transpor
 deciding and performing never await (design §3). `wait_playable` is the only back-pressure.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,8 +34,12 @@ class Transport(Protocol):
         """Yield the caller's audio where it comes apart from events; ends with the media, at once on WebSocket."""
         ...
 
-    def client_events(self) -> AsyncIterator[ClientEvent]:
-        """Yield what the client sends, audio appends among it, in order. Ends when the client is gone."""
+    def client_events(self, take: Callable[[ClientEvent], bool] | None = None) -> AsyncIterator[ClientEvent]:
+        """Yield what the client sends, audio appends among it, in order. Ends when the client is gone.
+
+        A transport may offer an event to `take` where it arrives, which spares waking a task; what that returns True
+        for is not yielded. `take` must not raise.
+        """
         ...
 
     def send_event(self, event: ServerEvent) -> None:

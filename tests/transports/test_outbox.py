@@ -1,11 +1,13 @@
 """The outbox over a byte stream whose peer is stepped by hand."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from transports import outbox
 from transports.outbox import Outbox, OutboxLimits, Traffic
+from voice.framing import Cutter
 
 
 class Stream(asyncio.WriteTransport):
@@ -27,22 +29,26 @@ class Stream(asyncio.WriteTransport):
         self.aborted = self.closing = True
         self.queued.clear()
 
+    def write(self, data: Any) -> None:
+        self.queued += [frame[start:].decode() for frame, start in Cutter(10_000).feed(bytes(data))]
+
     def take(self, messages: int) -> None:
         del self.queued[:messages]
 
 
 class Socket:
-    """The sending half of a WebSocket over that stream."""
+    """What aiohttp knows of the WebSocket over that stream."""
 
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
+    def __init__(self) -> None:
         self.waits = False
         self.lost = False
+        self.closed = False
+        self.pings = 0
 
-    async def send_str(self, data: str) -> None:
+    async def ping(self) -> None:
         if self.lost:
             raise ConnectionResetError("Cannot write to closing transport")
-        self.stream.queued.append(data)
+        self.pings += 1
         if self.waits:
             await asyncio.sleep(0)
 
@@ -61,8 +67,8 @@ def stream() -> Stream:
 
 
 @pytest.fixture
-def socket(stream: Stream) -> Socket:
-    return Socket(stream)
+def socket() -> Socket:
+    return Socket()
 
 
 def test_messages_are_on_their_way_in_call_order_before_send_returns(socket: Socket, stream: Stream) -> None:
@@ -103,8 +109,15 @@ def test_the_allowance_for_a_large_event_ends_when_it_was_read(socket: Socket, s
 
 def test_sending_to_a_lost_client_is_silent(socket: Socket, stream: Stream) -> None:
     socket.lost = True
-    Outbox(socket, stream, LIMITS).send("a")
+    Outbox(socket, stream, LIMITS).control(socket.ping())
     stream.closing = True
+    Outbox(socket, stream, LIMITS).send("a")
+    Outbox(socket, stream, LIMITS).control(socket.ping())
+    assert (stream.queued, socket.pings) == ([], 0)
+
+
+def test_nothing_is_sent_behind_the_close_frame(socket: Socket, stream: Stream) -> None:
+    socket.closed = True
     Outbox(socket, stream, LIMITS).send("a")
     assert stream.queued == []
 
@@ -112,7 +125,7 @@ def test_sending_to_a_lost_client_is_silent(socket: Socket, stream: Stream) -> N
 def test_a_socket_that_waits_to_send_is_a_fault_of_ours(socket: Socket, stream: Stream) -> None:
     socket.waits = True
     with pytest.raises(RuntimeError, match="writer limit"):
-        Outbox(socket, stream, LIMITS).send("a")
+        Outbox(socket, stream, LIMITS).control(socket.ping())
 
 
 async def test_audio_waits_above_the_high_water_and_goes_on_below(socket: Socket, stream: Stream) -> None:

@@ -15,7 +15,7 @@ A data channel has no close codes. What a WebSocket tells by one, an `error` eve
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import structlog
@@ -137,7 +137,7 @@ class WebRtcTransport:
         """Yield the caller's audio, 20 ms at a time, until the call ends."""
         return self._audio.frames()
 
-    async def client_events(self) -> AsyncIterator[ClientEvent]:
+    async def client_events(self, take: Callable[[ClientEvent], bool] | None = None) -> AsyncIterator[ClientEvent]:
         """Yield what comes on the data channel. Ends when the peer is gone."""
         if self._peer.channel is None:
             await self._is_over.wait()

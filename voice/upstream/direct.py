@@ -13,7 +13,7 @@ from websockets.client import ClientProtocol
 from websockets.frames import DATA_OPCODES, Frame
 from websockets.protocol import Event, State
 
-from voice.upstream.framing import Cutter, Masks
+from voice.framing import Cutter, Masks
 
 _END_OF_HEADERS = b"\r\n\r\n"
 

@@ -1,10 +1,10 @@
-"""A server's WebSocket stream cut at its frames, and a client's text frames."""
+"""A WebSocket stream cut at its frames, and the text frames of either side."""
 
 import pytest
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
-from voice.upstream.framing import Cutter, Masks
+from voice.framing import Cutter, Masks, text_frame, unmasked
 
 MAX_BYTES = 100_000
 
@@ -69,12 +69,33 @@ def test_a_frame_that_is_too_long_is_handed_on_without_waiting_for_its_end() -> 
     assert cutter.feed(b"x" * 10) == [(b"x" * 10, 0)]
 
 
+@pytest.mark.parametrize("run_bytes", [1, 7, 1000, 10**6])
+@pytest.mark.parametrize("fin", [True, False])
+def test_what_comes_behind_a_frame_that_is_too_long_is_cut_as_before(run_bytes: int, fin: bool) -> None:
+    cutter, long = Cutter(100), server_frame(Opcode.TEXT, b"x" * 2000, fin=fin)
+    found = cut(cutter, long + server_frame(Opcode.PING, b"") + text(b"short"), run_bytes)
+    assert b"".join(frame for frame, _ in found[:-2]) == long
+    assert [words for _, words in found[:-1]] == [None] * (len(found) - 1)
+    assert found[-1][1] == (b"short" if fin else None)  # in the middle of a message, it is the library's to judge
+
+
+@pytest.mark.parametrize("run_bytes", [1, 5, 10**6])
+def test_a_clients_texts_are_unmasked_and_one_without_a_mask_is_handed_on(run_bytes: int) -> None:
+    texts = [b"", b"x", b"b" * 126, b"e" * 65_536]
+    stream = b"".join(Frame(Opcode.TEXT, each).serialize(mask=True) for each in texts) + text(b"not masked")
+    cutter, found = Cutter(MAX_BYTES, masked=True), []
+    for at in range(0, len(stream), run_bytes):
+        found += [unmasked(frame, start) if start else None for frame, start in cutter.feed(stream[at : at + run_bytes])]
+    assert found == [*texts, None]
+
+
 @pytest.mark.parametrize("length", [0, 1, 125, 126, 1400, 65_535, 65_536])
-def test_a_frame_that_is_sent_is_what_the_library_reads(length: int) -> None:
+@pytest.mark.parametrize("by_client", [True, False])
+def test_a_frame_that_is_sent_is_what_the_library_reads(length: int, by_client: bool) -> None:
     words = "é" + "x" * (length - 2) if length >= 2 else "x" * length
     reader = StreamReader()
-    reader.feed_data(Masks().text_frame(words))
-    parsing = Frame.parse(reader.read_exact, mask=True)
+    reader.feed_data(Masks().text_frame(words) if by_client else text_frame(words))
+    parsing = Frame.parse(reader.read_exact, mask=by_client)
     with pytest.raises(StopIteration) as stopped:
         next(parsing)
     frame = stopped.value.value
