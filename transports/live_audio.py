@@ -92,6 +92,11 @@ class LiveAudio:
         self._playable.set()
         return flushed
 
+    @property
+    def is_playable(self) -> bool:
+        """True while more may be queued."""
+        return self._playable.is_set()
+
     async def wait_playable(self) -> None:
         """Return when more may be queued. Cancelling is safe."""
         await self._playable.wait()

@@ -170,9 +170,14 @@ class MemoryTransport:
         self._announce()
         return Flushed(cut.item_id, cut.played_samples * 1000 // CORE_RATE_HZ)
 
+    @property
+    def is_playable(self) -> bool:
+        """True while less than `buffer_ms` waits to be played."""
+        return self._buffer_ms is None or self.closed is not None or self.buffered_ms < self._buffer_ms
+
     async def wait_playable(self) -> None:
         """Return when less than `buffer_ms` waits to be played. Cancelling is safe."""
-        while self._buffer_ms is not None and self.closed is None and self.buffered_ms >= self._buffer_ms:
+        while not self.is_playable:
             await self._next_change()
 
     async def wait_drained(self) -> str:

@@ -68,6 +68,8 @@ class Outbox:
         self._stream = stream
         self._limits = limits
         self._traffic = traffic or Traffic()
+        # Half of a limit that was set low: waiting audio must leave room for the events that go between.
+        self._high_water_bytes = min(limits.high_water_bytes, limits.limit_bytes // 2)
         self._largest_chars = 0
         self.abandoned = False
         """True once the client was found too slow. What is sent from then on is dropped."""
@@ -116,10 +118,14 @@ class Outbox:
         sending.close()
         raise RuntimeError("the WebSocket waited to send: compression or a writer limit is set")
 
+    @property
+    def is_playable(self) -> bool:
+        """True while there is room for audio, or the client was given up."""
+        return self.abandoned or self.queued_bytes <= self._high_water_bytes
+
     async def wait_playable(self) -> None:
         """Return when there is room for audio, or the client was given up. Cancelling is safe."""
-        # Half of a limit that was set low: waiting audio must leave room for the events that go between.
-        await self._wait_below(min(self._limits.high_water_bytes, self._limits.limit_bytes // 2))
+        await self._wait_below(self._high_water_bytes)
 
     async def wait_within_limit(self) -> None:
         """Return when the client has read enough of its answers to be read from again. Cancelling is safe."""

@@ -111,6 +111,11 @@ class SharedTransport:
         """As the primary does."""
         return self._primary.flush_audio()
 
+    @property
+    def is_playable(self) -> bool:
+        """As the primary says."""
+        return self._primary.is_playable
+
     async def wait_playable(self) -> None:
         """Wait for the primary alone: a sideband that reads slowly never holds the call up."""
         await self._primary.wait_playable()

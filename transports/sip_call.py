@@ -253,7 +253,9 @@ class SipCallTransport:
         """Yield the caller's audio, 20 ms at a time, until the call ends."""
         return self._audio.frames()
 
-    async def client_events(self, take: Callable[[client.ClientEvent], bool] | None = None) -> AsyncIterator[client.ClientEvent]:
+    async def client_events(
+        self, take: Callable[[client.ClientEvent], bool] | None = None
+    ) -> AsyncIterator[client.ClientEvent]:
         """Yield what keys ask for. Ends with the call."""
         while True:
             while self._events:
@@ -286,6 +288,11 @@ class SipCallTransport:
     def flush_audio(self) -> Flushed | None:
         """Drop what was not heard; what the far end's jitter buffer still holds counts as not heard."""
         return self._audio.flush()
+
+    @property
+    def is_playable(self) -> bool:
+        """True while less than two seconds wait to be played."""
+        return self._audio.is_playable
 
     async def wait_playable(self) -> None:
         """Return when less than two seconds wait to be played. Cancelling is safe."""

@@ -217,6 +217,11 @@ class WebSocketTransport(Generic[_Event]):
         """Do nothing: the client plays, drops what it has and truncates the item itself (contract 4.7)."""
         return None
 
+    @property
+    def is_playable(self) -> bool:
+        """True while the outbox is below its high water."""
+        return self._outbox.is_playable
+
     async def wait_playable(self) -> None:
         """Return when the outbox is below its high water. Cancelling is safe."""
         await self._outbox.wait_playable()

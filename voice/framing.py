@@ -73,7 +73,11 @@ class Cutter:
 
     def _is_text(self, data: bytes, at: int) -> bool:
         first = data[at]
-        if first == _TEXT and not self._in_message and self._least_second <= data[at + 1] < self._least_second + _MASKED:
+        if (
+            first == _TEXT
+            and not self._in_message
+            and self._least_second <= data[at + 1] < self._least_second + _MASKED
+        ):
             return True
         if not first & _CONTROL:
             self._in_message = first < 0x80

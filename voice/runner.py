@@ -15,7 +15,7 @@ from contextlib import aclosing
 from typing import Any
 
 from voice.activity import MAX_WAITING_SAMPLES, ActivityService
-from voice.engines.port import Engine, LiveEngine
+from voice.engines.port import AudioDelta, Engine, LiveEngine
 from voice.metrics import SessionMeter
 from voice.named_tasks import Alarm, NamedTasks
 from voice.protocol.client_events import ClientEvent
@@ -81,6 +81,8 @@ class Runner:
         """
         try:
             self._now_s = asyncio.get_running_loop().time
+            if self._live is not None:
+                self._live.offer_to(self._take_sound)
             await self._engine.open(self._session.engine_settings)
             async with asyncio.TaskGroup() as group:
                 self._running = NamedTasks(group)
@@ -164,6 +166,16 @@ class Runner:
     async def _watch_drained(self) -> None:
         while True:
             self._step(self._session.receive_drained, await self._transport.wait_drained())
+
+    def _take_sound(self, response_id: str, event: AudioDelta) -> bool:
+        """Give the session an engine's sound where it arrived; False while the transport has no room for more."""
+        if self._over.is_set() or not self._transport.is_playable:
+            return False
+        try:
+            self._step(self._session.receive_engine_event, response_id, event)
+        except Exception as error:  # noqa: BLE001 - raised again by `run`
+            self._fail(error)
+        return True
 
     def _receive_voice_activity(self, probability: float, window_start: int, window_end: int) -> None:
         try:

@@ -58,6 +58,11 @@ class Transport(Protocol):
         """Drop what has not been played; say what was. None where the client plays, or nothing was playing."""
         ...
 
+    @property
+    def is_playable(self) -> bool:
+        """True while more audio may be queued."""
+        ...
+
     async def wait_playable(self) -> None:
         """Return when more audio may be queued. Cancelling is safe."""
         ...

@@ -85,7 +85,9 @@ def test_a_clients_texts_are_unmasked_and_one_without_a_mask_is_handed_on(run_by
     stream = b"".join(Frame(Opcode.TEXT, each).serialize(mask=True) for each in texts) + text(b"not masked")
     cutter, found = Cutter(MAX_BYTES, masked=True), []
     for at in range(0, len(stream), run_bytes):
-        found += [unmasked(frame, start) if start else None for frame, start in cutter.feed(stream[at : at + run_bytes])]
+        found += [
+            unmasked(frame, start) if start else None for frame, start in cutter.feed(stream[at : at + run_bytes])
+        ]
     assert found == [*texts, None]
 
 

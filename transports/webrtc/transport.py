@@ -164,6 +164,11 @@ class WebRtcTransport:
         """Drop what was not heard; what the peer's jitter buffer still holds counts as not heard."""
         return self._audio.flush()
 
+    @property
+    def is_playable(self) -> bool:
+        """True while less than two seconds wait to be played."""
+        return self._audio.is_playable
+
     async def wait_playable(self) -> None:
         """Return when less than two seconds wait to be played. Cancelling is safe."""
         await self._audio.wait_playable()

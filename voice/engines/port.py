@@ -11,7 +11,7 @@ An engine that finds the caller's turns itself, or that may be replaced in the m
 answers: it is a `LiveEngine`, and its notices are read for as long as the session lasts.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -356,12 +356,23 @@ class Engine(Protocol):
         ...
 
 
+Take = Callable[[str, AudioDelta], bool]
+"""Given a response id and the next of its sound, between two events of `respond`; must not raise."""
+
+
 @runtime_checkable
 class LiveEngine(Engine, Protocol):
     """An engine that has something to say unasked."""
 
     def notices(self) -> AsyncGenerator[EngineNotice, None]:
         """Yield what happens until the engine is closed. Read by one task. Cancelling is safe."""
+        ...
+
+    def offer_to(self, take: Take) -> None:
+        """Offer runs of an answer's sound to `take` where they arrive; called before `open`, and not by all who ask.
+
+        What it returns True for does not come from `respond`. That spares waking a task fifty times a second.
+        """
         ...
 
     def listen(self, frame: AudioFrame) -> None:

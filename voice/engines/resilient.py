@@ -29,6 +29,7 @@ from voice.engines.port import (
     MessageStarted,
     ResponseEvent,
     ResponseRequest,
+    Take,
     TextDelta,
     ToolCallDone,
     ToolCallStarted,
@@ -76,6 +77,8 @@ class _Said:
     """When the caller began to hear nothing, as far as can be told from what was given to be played."""
     asked_s: float
     """When the engine that thinks now was first asked."""
+    clock: Callable[[], float]
+    """The loop's: asking for the loop is a system call, and these notes come in hundreds."""
     is_spoken: bool
     """The answer is to be heard: its words alone are nothing yet."""
     has_begun: bool = False
@@ -92,7 +95,8 @@ class _Said:
         """True when a message was begun."""
         return bool(self.text) or self.has_audio
 
-    def note(self, event: ResponseEvent, now_s: float) -> None:
+    def note(self, event: ResponseEvent) -> None:
+        now_s = self.clock()
         match event:
             case AudioDelta(frame=frame):
                 self.has_audio = self.has_begun = True
@@ -125,8 +129,11 @@ class ResilientEngine:
         """`standbys` in order of preference; `note` is told what happens, for the metrics."""
         self._patience = patience or Patience()
         self._note = note
-        self._who = Succession(standbys, note)
+        self._who = Succession(standbys, note, self._offer)
         self._only_transcribes = False
+        self._take: Take | None = None
+        self._flowing: dict[str, _Said] = {}
+        """Answers that have begun and of which nothing but more is waited for."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -155,6 +162,10 @@ class ResilientEngine:
     def drop(self, item_id: str) -> None:
         """Pass it on."""
         self._who.engine.drop(item_id)
+
+    def offer_to(self, take: Take) -> None:
+        """Offer the sound of whoever thinks, once an answer flows."""
+        self._take = take
 
     def listen(self, frame: AudioFrame) -> None:
         """Pass everything on, to an engine that detects turns."""
@@ -213,7 +224,8 @@ class ResilientEngine:
     async def respond(self, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
         """Answer, whoever can."""
         is_spoken = request.settings.output_modality == "audio"
-        said, failures, tried = _Said(_now_s(), _now_s(), is_spoken), 0, {self._who.place}
+        now_s, clock = _now_s(), asyncio.get_running_loop().time
+        said, failures, tried = _Said(now_s, now_s, clock, is_spoken), 0, {self._who.place}
         while True:
             place = self._who.place
             try:
@@ -264,12 +276,22 @@ class ResilientEngine:
                 event = coming.result()
                 if event is None:
                     raise EngineProtocolError("The engine ended its answer without saying so.")
-                said.note(event, _now_s())
+                said.note(event)
                 yield event
-            clock = asyncio.get_running_loop().time  # asking for the loop is a system call, and these come in hundreds
-            async for event in events:
-                said.note(event, clock())
-                yield event
+            self._flowing[request.response_id] = said
+            try:
+                async for event in events:
+                    said.note(event)
+                    yield event
+            finally:
+                del self._flowing[request.response_id]
+
+    def _offer(self, response_id: str, event: AudioDelta) -> bool:
+        said = self._flowing.get(response_id)
+        if said is None or self._take is None or not self._take(response_id, event):
+            return False
+        said.note(event)
+        return True
 
     async def _meanwhile(
         self, doing: "asyncio.Future[Any]", request: ResponseRequest, said: _Said, limit_s: float | None = None

@@ -21,6 +21,7 @@ from voice.engines.port import (
     EngineReplaced,
     EngineSettings,
     LiveEngine,
+    Take,
 )
 from voice.engines.standby import Standby
 from voice.errors import EngineError, EngineRefused, EngineUnavailable
@@ -36,8 +37,11 @@ _DEAF_TWICE: Final = 2
 class Succession:
     """The engine of a list that thinks now. Its notices, whoever it is, come in one queue; None is the last."""
 
-    def __init__(self, standbys: Sequence[Standby], note: Callable[[str, Incident], None]) -> None:
-        """`standbys` in order of preference; `note` is told what happens, for the metrics."""
+    def __init__(self, standbys: Sequence[Standby], note: Callable[[str, Incident], None], take: Take) -> None:
+        """`standbys` in order of preference; `note` is told what happens, for the metrics.
+
+        `take` is offered sound, whoever thinks.
+        """
         self.standbys = tuple(standbys)
         self.place = 0
         self.engine: Engine = self.standbys[0].make()
@@ -46,6 +50,7 @@ class Succession:
         self.capabilities: Capabilities = self.engine.capabilities
         self.notices: asyncio.Queue[EngineNotice | None] = asyncio.Queue()
         self._note = note
+        self._sound_taker = take
         self._settings = EngineSettings()
         self._is_open = False
         self._listening: asyncio.Task[None] | None = None
@@ -137,6 +142,8 @@ class Succession:
             self._listening.cancel()
         self._listening = None
         self.live = engine if isinstance(engine, LiveEngine) else None  # asked once: it takes 10 µs
+        if self.live is not None:
+            self.live.offer_to(self._sound_taker)
         if place != self.place:
             self.place = place
             self._note(before, "replaced")

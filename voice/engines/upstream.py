@@ -10,6 +10,7 @@ by itself. Turns are found here, or, with `turns: upstream`, there.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
 from typing import Final
 
 from voice.audio.frames import AudioFrame
@@ -22,6 +23,7 @@ from voice.engines.port import (
     HostedCall,
     ResponseEvent,
     ResponseRequest,
+    Take,
     TokenUsage,
     TranscriptDone,
     TranscriptionEvent,
@@ -74,6 +76,7 @@ class UpstreamEngine:
         self._items: Sequence[Item] = ()
         self._utterance: str | None = None
         self._ears = Ears()
+        self._take: Take | None = None
 
     @property
     def capabilities(self) -> Capabilities:
@@ -113,6 +116,10 @@ class UpstreamEngine:
         if (line := self._lines.line) is not None:
             line.discard(item_id)
 
+    def offer_to(self, take: Take) -> None:
+        """Offer sound as it arrives."""
+        self._take = take
+
     def listen(self, frame: AudioFrame) -> None:
         """Pass on everything: turns are found there."""
         line = self._lines.line
@@ -148,6 +155,8 @@ class UpstreamEngine:
             self._items = request.items
             self._finish_utterance(line, request)
         answering = line.ask(request)
+        if self._take is not None:
+            answering.offer = partial(self._take, request.response_id)
         limit_s = self._options.answer_s
         try:
             while True:

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
-from voice.engines.port import HostedCall, ResponseEvent
+from voice.engines.port import AudioDelta, HostedCall, ResponseEvent
 from voice.errors import EngineError, EngineProtocolError
 from voice.upstream.answer import Answer
 from voice.upstream.words import Event
@@ -28,10 +29,14 @@ class Answering:
         self._arrived: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         """The one that runs, once it was asked for."""
+        self._limit_s = 0.0
+        """How long the wait under way may last."""
         self._due_s = 0.0
         """When whoever waits has waited for too long, on the loop's clock."""
         self._timer: asyncio.TimerHandle | None = None
         self._tools = 0
+        self.offer: Callable[[AudioDelta], bool] | None = None
+        """Given sound where it arrives, while the reader waits for nothing else; see `LiveEngine.offer_to`."""
 
     @property
     def runs_tools(self) -> bool:
@@ -70,7 +75,7 @@ class Answering:
 
     def leave(self) -> list[HostedCall]:
         """Nobody will read it from here on. Returns what is still to be told of hosted tools."""
-        self.is_left = True
+        self.is_left, self.offer = True, None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -78,6 +83,8 @@ class Answering:
 
     def put(self, event: ResponseEvent | EngineError) -> None:
         """Add an event."""
+        if self._is_taken(event):
+            return
         if len(self._waiting) >= _WAITING_EVENTS:
             self._waiting.clear()
             event = EngineProtocolError("The upstream's answer has no end.")
@@ -95,11 +102,20 @@ class Answering:
             self.put(event)
         return True
 
+    def _is_taken(self, event: ResponseEvent | EngineError) -> bool:
+        """Offer sound to whoever waits for it: nothing came before that was not read."""
+        if self.offer is None or self._loop is None or self._arrived is None or self._arrived.done():
+            return False
+        if not isinstance(event, AudioDelta) or not self.offer(event):
+            return False
+        self._due_s = self._loop.time() + self._limit_s
+        return True
+
     async def _wait(self, timeout_s: float) -> None:
         """A bare future, and one timer for many waits: a timer for each would cost as much as the event itself."""
         loop = self._loop = self._loop or asyncio.get_running_loop()  # asking for it is a system call
         arrived = self._arrived = loop.create_future()
-        self._due_s = loop.time() + timeout_s
+        self._limit_s, self._due_s = timeout_s, loop.time() + timeout_s
         if self._timer is None or self._timer.when() > self._due_s:
             self._look_at(self._due_s)
         try:

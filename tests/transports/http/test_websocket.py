@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextvars
 import socket as sockets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -144,18 +145,52 @@ async def test_pings_are_answered(service: Any) -> None:
         assert (answer.type, bytes(answer.data)) == (WSMsgType.PONG, b"are you there")
 
 
+async def test_events_that_are_taken_where_they_arrive_and_those_that_are_not_keep_their_order(service: Any) -> None:
+    whose = contextvars.ContextVar("whose", default="nobody's")
+    came: list[tuple[str, str, bool]] = []
+    sent = [f"e{index}" for index in range(100)]
+
+    async def note(transport: Any) -> None:
+        whose.set("this session's")
+
+        def take(event: Any) -> bool:
+            if event.event_id.endswith("7"):
+                return False
+            came.append((event.event_id, whose.get(), True))
+            return True
+
+        transport.send_event(InputAudioBufferCleared(event_id="event_0"))
+        async for event in transport.client_events(take):
+            came.append((event.event_id, whose.get(), False))
+            if len(came) == len(sent):
+                return
+
+    service.sessions.talk = note
+    async with connected(service) as socket:
+        for each in sent:
+            await socket.send_str(f'{{"type":"input_audio_buffer.clear","event_id":"{each}"}}')
+        await service.ended()
+    assert [(each, owner) for each, owner, _ in came] == [(each, "this session's") for each in sent]
+    assert {was_taken for *_, was_taken in came} == {True, False}
+
+
 # ---- floods and clients that do not read
 
 
-async def test_a_flood_of_one_client_leaves_the_others_served(service: Any) -> None:
+@pytest.mark.parametrize("takes", [False, True])
+async def test_a_flood_of_one_client_leaves_the_others_served(service: Any, takes: bool) -> None:
     """The flood lies ready in the server's buffers; another's event is answered before it is through."""
     answered: list[str] = []
 
     async def note(transport: Any) -> None:
-        transport.send_event(InputAudioBufferCleared(event_id="event_0"))
-        async for event in transport.client_events():
+        def take(event: Any) -> bool:
             answered.append(event.event_id)
             transport.send_event(InputAudioBufferCleared(event_id="event_1"))
+            return True
+
+        transport.send_event(InputAudioBufferCleared(event_id="event_0"))
+        async for event in transport.client_events(take if takes else None):
+            take(event)
 
     service.sessions.talk = note
     flood = b"".join(masked(f'{{"type":"input_audio_buffer.clear","event_id":"f{index}"}}') for index in range(5000))
@@ -226,19 +261,23 @@ async def test_audio_for_a_client_that_never_reads_waits_and_then_drops_it(start
     assert seconds < 200  # the kernel's own buffers and the high water; then it waited
 
 
-@pytest.mark.parametrize("opcode", [1, 9])
-async def test_a_client_that_asks_and_never_reads_is_not_read_from_either(start: Any, opcode: int) -> None:
+@pytest.mark.parametrize(("opcode", "takes"), [(1, False), (1, True), (9, False)])
+async def test_a_client_that_asks_and_never_reads_is_not_read_from_either(start: Any, opcode: int, takes: bool) -> None:
     """Events and pings alike: answers pile up to the limit, then the client stands still and is dropped."""
     limits = WebSocketLimits(outbox=OutboxLimits(limit_bytes=64 * 1024, stall_s=0.1))
     service = await start(limits=limits)
     highest = 0
 
     async def answer(transport: Any) -> None:
-        nonlocal highest
-        async for _ in transport.client_events():
+        def take(_: Any) -> bool:
+            nonlocal highest
             for _ in range(4):
                 transport.send_event(InputAudioBufferCleared(event_id="x" * 2000))
             highest = max(highest, transport._primary._outbox.queued_bytes)
+            return True
+
+        async for event in transport.client_events(take if takes else None):
+            take(event)
 
     service.sessions.talk = answer
     raw = await silent_client(service)

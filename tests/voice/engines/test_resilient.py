@@ -18,6 +18,7 @@ from voice.engines.port import (
     HostedCall,
     MessageStarted,
     ResponseEvent,
+    Take,
     TextDelta,
     ToolCallDone,
     ToolCallStarted,
@@ -232,6 +233,8 @@ class Listening(ScriptedEngine):
     async def notices(self) -> AsyncGenerator[EngineNotice, None]:
         while True:
             yield await self.said.get()
+
+    def offer_to(self, take: Take) -> None: ...
 
     def listen(self, frame: AudioFrame) -> None: ...
 
