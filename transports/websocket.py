@@ -21,7 +21,7 @@ from voice.protocol.dialect import Dialect
 from voice.protocol.server_events import ServerEvent
 from voice.session.effects import FinishAudio, PlayAudio
 
-EVENTS_PER_TURN = 16
+EVENTS_PER_TURN = 32
 """Client events handled before the other sessions get the event loop: a flood waits for itself."""
 
 CHARS_PER_TURN = 256 * 1024

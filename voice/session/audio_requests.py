@@ -35,17 +35,17 @@ class AudioRequests:
     def append(self, event: client.InputAudioBufferAppend) -> None:
         """Take audio in the session's format. Raises: ContractError for half a sample."""
         match self._core.config.audio.input.format.type:
-            case "audio/pcmu":
-                self.receive(ulaw_to_pcm(event.audio), TELEPHONE_RATE_HZ)
-            case "audio/pcma":
-                self.receive(alaw_to_pcm(event.audio), TELEPHONE_RATE_HZ)
-            case _ if len(event.audio) % SAMPLE_BYTES:
+            case "audio/pcm" if len(event.audio) % SAMPLE_BYTES:
                 raise ContractError(
                     f"Invalid 'audio': {len(event.audio)} bytes are not a whole number of 16-bit samples.",
                     param="audio",
                 )
-            case _:
+            case "audio/pcm":
                 self.receive(event.audio, CORE_RATE_HZ)
+            case "audio/pcmu":
+                self.receive(ulaw_to_pcm(event.audio), TELEPHONE_RATE_HZ)
+            case "audio/pcma":
+                self.receive(alaw_to_pcm(event.audio), TELEPHONE_RATE_HZ)
 
     def commit(self) -> None:
         """The client ends the turn. Raises: ContractError when there is too little audio."""

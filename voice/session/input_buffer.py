@@ -91,6 +91,11 @@ class InputBuffer:
         while self._blocks and self._skipped_bytes >= len(self._blocks[0]):
             self._skipped_bytes -= len(self._blocks.popleft())
 
+    def keep_last(self, samples: int) -> None:
+        """Forget what is older than that; not at each append, so that up to a second more may be there."""
+        if self._kept_bytes > (samples + CORE_RATE_HZ) * SAMPLE_BYTES:
+            self.drop_until(self.end - samples)
+
     def clear(self) -> None:
         """Forget everything; the clock goes on."""
         self.drop_until(self.end)

@@ -117,7 +117,8 @@ class Session:
 
     def advance(self, now: float) -> None:
         """Tell the time, in seconds of the clock of `start`; before each input, which then happens at that time."""
-        self._core.now_s = max(now, self._core.now_s)
+        if now > self._core.now_s:
+            self._core.now_s = now
 
     def start(self, now: float) -> list[Effect]:
         """Begin: `session.created` is the first event, a greeting the first response. `now` in seconds, monotonic."""

@@ -36,7 +36,7 @@ from voice.session.turn_items import TurnItems
 _KEPT_BEFORE_SPEECH_MS = 1_000
 """Silence kept behind the last verdict, beside the prefix: onsets are confirmed one to three windows late."""
 
-_KEPT_FOR_ENGINE_MS = 5_000
+_KEPT_FOR_ENGINE_SAMPLES = to_samples(5_000)
 """The same where the engine detects turns, from the newest audio on: the way there and back is in it."""
 
 
@@ -95,7 +95,7 @@ class Turn:
         if self._engine_detects:
             self._core.out.add(DetectVoice(frame))  # the engine hears everything: nothing is to be told twice
             if self._utterance is None:
-                self._buffer.drop_until(self._buffer.end - to_samples(_KEPT_FOR_ENGINE_MS))
+                self._buffer.keep_last(_KEPT_FOR_ENGINE_SAMPLES)
             return
         if self._endpointing is not None:
             self._core.out.add(DetectVoice(frame))

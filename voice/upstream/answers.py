@@ -20,6 +20,7 @@ from voice.upstream.hosted import HostedCalls
 from voice.upstream.mirror import Mirror
 from voice.upstream.words import ANSWERS_FOR, Event
 
+_SOUND: Final = "response.output_audio.delta"
 _ALREADY_ACTIVE: Final = "conversation_already_has_active_response"
 _log = structlog.get_logger(__name__)
 
@@ -113,6 +114,10 @@ class Answers:
             self._begin(event.get("response") or {})
             return
         response_id = event.get("response_id")
+        if kind == _SOUND:  # nearly all that comes: nobody else wants to know
+            if isinstance(response_id, str) and (speaking := self._by_upstream_id.get(response_id)) is not None:
+                speaking.receive(event)
+            return
         if kind == "response.done":
             response_id = (event.get("response") or {}).get("id")
         answering = self._by_upstream_id.get(response_id) if isinstance(response_id, str) else None

@@ -41,16 +41,16 @@ class Ears:
 
     def hear(self, frame: AudioFrame, append: Callable[[bytes], None] | None) -> None:
         """Take the next of what the caller says; `append` sends it, None while there is no line."""
-        recent = self._recent
+        recent, samples = self._recent, frame.samples
         recent.append(frame)
-        kept_samples = self._recent_samples + frame.samples
+        kept_samples = self._recent_samples + samples
         limit = _KEPT_SPEECH_SAMPLES if self._turn is not None else _KEPT_SAMPLES
         while (without := kept_samples - recent[0].samples) >= limit:
             recent.popleft()
             kept_samples = without
         self._recent_samples = kept_samples
         if append is not None:
-            self._append(frame, append)
+            self._append(frame, samples, append)
 
     def forget(self) -> None:
         """What was heard so far belongs to no turn."""
@@ -61,7 +61,7 @@ class Ears:
         """Another line is taken: tell it what it has to have heard."""
         self._appended_samples = 0
         for frame in self._recent:
-            self._append(frame, append)
+            self._append(frame, frame.samples, append)
 
     def start(self, at_sample: int, name: str) -> EngineNotice | None:
         """The upstream found a turn, on the line's clock. None: it is the one that the line before had found."""
@@ -82,7 +82,7 @@ class Ears:
         """What this service calls the turn under way."""
         return self._turn
 
-    def _append(self, frame: AudioFrame, append: Callable[[bytes], None]) -> None:
+    def _append(self, frame: AudioFrame, samples: int, append: Callable[[bytes], None]) -> None:
         self._line_starts = frame.pts - self._appended_samples
-        self._appended_samples += frame.samples
+        self._appended_samples += samples
         append(frame.pcm)
