@@ -121,7 +121,7 @@ class Outbox:
     @property
     def is_playable(self) -> bool:
         """True while there is room for audio, or the client was given up."""
-        return self.abandoned or self.queued_bytes <= self._high_water_bytes
+        return self.abandoned or self._stream.get_write_buffer_size() <= self._high_water_bytes
 
     async def wait_playable(self) -> None:
         """Return when there is room for audio, or the client was given up. Cancelling is safe."""

@@ -1,7 +1,8 @@
 """The one audio currency between packages: a short run of mono PCM with its place on its stream's clock."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 SAMPLE_BYTES = 2
 """Signed 16-bit little-endian."""
@@ -13,9 +14,12 @@ HEARING_RATE_HZ = 16_000
 """The rate of voice activity detection and of speech-to-text."""
 
 
-@dataclass(frozen=True, slots=True)
-class AudioFrame:
-    """A run of audio of any length. Audio time is counted in samples, never read from a clock."""
+class AudioFrame(msgspec.Struct, frozen=True, gc=False):
+    """A run of audio of any length. Audio time is counted in samples, never read from a clock.
+
+    Two are made for each 20 ms of a call; a frozen dataclass takes four times as long to make (0.43 and 0.10 µs). The
+    same goes for the other types that are made as often.
+    """
 
     pcm: bytes
     """Mono, signed 16-bit little-endian; whole samples only."""

@@ -26,6 +26,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
+import msgspec
+
 from voice import errors
 from voice.audio.frames import SAMPLE_BYTES, AudioFrame
 from voice.engines import port
@@ -85,8 +87,8 @@ def _length(encoded: str) -> str:
 
 def _told(value: Any) -> Iterator[Any]:
     """Yield what is worth a word in an effect: ids, names, numbers; of audio its length."""
-    for field in fields(value):
-        entry = getattr(value, field.name)
+    names = value.__struct_fields__ if isinstance(value, msgspec.Struct) else [field.name for field in fields(value)]
+    for entry in (getattr(value, name) for name in names):
         if isinstance(entry, AudioFrame):
             yield f"{entry.samples} samples"
         elif isinstance(entry, port.ResponseRequest):

@@ -15,6 +15,8 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
+import msgspec
+
 from voice.audio.frames import AudioFrame
 from voice.errors import EngineError
 from voice.protocol.session_fields import SemanticVad, ServerVad
@@ -127,8 +129,7 @@ class TextDelta:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class AudioDelta:
+class AudioDelta(msgspec.Struct, frozen=True, gc=False):
     """The next run of speech, 24 kHz, any length; keep it under 1 s."""
 
     frame: AudioFrame

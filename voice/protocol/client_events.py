@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
+import msgspec
 from pydantic import Field
 
 from voice.protocol.creation import CreatableItem
@@ -30,8 +31,7 @@ class SessionUpdate(_ClientEvent):
     session: SessionUpdateBody
 
 
-@dataclass(frozen=True, slots=True)
-class InputAudioBufferAppend:
+class InputAudioBufferAppend(msgspec.Struct, frozen=True, gc=False):
     """More of what the user says."""
 
     audio: bytes

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from voice.audio.frames import AudioFrame
 from voice.engines.port import ResponseRequest, TranscriptionRequest
 from voice.protocol.server_events import ServerEvent
@@ -19,8 +21,7 @@ class SendEvent:
     event: ServerEvent
 
 
-@dataclass(frozen=True, slots=True)
-class PlayAudio:
+class PlayAudio(msgspec.Struct, frozen=True, gc=False):
     """Let the caller hear this: a delta event on WebSocket, the playout buffer elsewhere."""
 
     response_id: str
@@ -74,8 +75,7 @@ class CancelTranscription:
     item_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class DetectVoice:
+class DetectVoice(msgspec.Struct, frozen=True, gc=False):
     """Find turns in this 24 kHz audio; verdicts come back by `receive_voice_activity`, or, where the engine detects
     turns, what it found by `receive_engine_notice`."""
 
@@ -103,8 +103,7 @@ class JudgeTurn:
     """The last seconds of the turn, with the silence."""
 
 
-@dataclass(frozen=True, slots=True)
-class HearAudio:
+class HearAudio(msgspec.Struct, frozen=True, gc=False):
     """Give the engine more of an utterance that is growing into user item `item_id`."""
 
     item_id: str
