@@ -30,6 +30,11 @@ class IdleTimer:
             return None
         return self._silent_since_s + detection.idle_timeout_ms / 1000
 
+    def switch_on(self, now_s: float) -> None:
+        """Somebody asks for a timeout: the silence before does not count."""
+        if self._silent_since_s is not None:
+            self._silent_since_s = max(self._silent_since_s, now_s)
+
     def note_audio(self, duration_ms: float, now_s: float) -> None:
         """Audio goes out to a client that plays it."""
         self._audible_until_s = max(self._audible_until_s, now_s) + duration_ms / 1000

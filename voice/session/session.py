@@ -247,7 +247,10 @@ class Session:
             serves_semantic_vad=self._core.traits.serves_semantic_vad,
             is_responding=self._responder.active is not None,
         )
+        was_waiting = self._core.idle.due_s(self._core.config) is not None
         self._core.config = config
+        if not was_waiting:
+            self._core.idle.switch_on(self._core.now_s)
         self._audio.reconfigure()
         self._turn.reconfigure()
         out = self._core.out

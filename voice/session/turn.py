@@ -78,6 +78,8 @@ class Turn:
         self._growing.reconfigure()
         if detection is None or self._core.capabilities.detects_turns:
             self._endpointing = None
+            if self._utterance is not None and self._pause.began is not None:
+                self._stop(self._buffer.end)  # an engine that hears silence from its first moment finds no end in it
             return
         settings = _endpointing_settings(detection)
         if self._endpointing is None:
@@ -152,11 +154,7 @@ class Turn:
         start = utterance.start if utterance else self._buffer.start
         kept_ms = (self._buffer.end - start) * 1000 / CORE_RATE_HZ
         if kept_ms < MINIMUM_COMMIT_MS:
-            raise ContractError(
-                f"Error committing input audio buffer: buffer too small. Expected at least {MINIMUM_COMMIT_MS}ms of "
-                f"audio, but buffer only has {kept_ms:.2f}ms of audio.",
-                code="input_audio_buffer_commit_empty",
-            )
+            raise _too_little(kept_ms)
         self._responder.drop_speculation()
         item_id = utterance.item_id if utterance else self._growing.take() or self._core.out.ids.mint("item")
         end = self._buffer.end
@@ -291,6 +289,7 @@ class Turn:
             self._core.out.add(DropAudio(self._utterance.item_id))
             self._core.conversation.take_back(self._utterance.item_id)
             self._utterance = self._last_utterance_id = None
+            self._pause.end()
             self._responder.drop_speculation()
         self._give_floor_back()
 
@@ -303,6 +302,14 @@ def _endpointing_settings(detection: ServerVad | SemanticVad) -> EndpointingSett
     if isinstance(detection, ServerVad):
         return EndpointingSettings(detection.threshold, detection.silence_duration_ms)
     return EndpointingSettings(THRESHOLD, LONGEST_WAIT_MS[detection.eagerness])
+
+
+def _too_little(kept_ms: float) -> ContractError:
+    return ContractError(
+        f"Error committing input audio buffer: buffer too small. Expected at least {MINIMUM_COMMIT_MS}ms of audio, but "
+        f"buffer only has {kept_ms:.2f}ms of audio.",
+        code="input_audio_buffer_commit_empty",
+    )
 
 
 def _spoken(item_id: str, pcm: bytes) -> Message:

@@ -79,6 +79,24 @@ def test_an_engine_that_takes_over_in_the_middle_of_a_turn_lets_it_end_here(list
     assert listening.session.conversation.items[0].id == "item_a"
 
 
+def test_a_caller_who_has_fallen_silent_has_finished_when_an_engine_that_listens_takes_over(stepper, types):
+    stepper.speak()
+    stepper.hear(64, 0.02)
+    effects = tell(stepper, EngineReplaced(HEARS))
+    assert types(effects)[:2] == ["input_audio_buffer.speech_stopped", "input_audio_buffer.committed"]
+    assert types(effects)[-1] == "response.created"
+
+
+def test_a_caller_who_speaks_is_heard_to_the_end_by_an_engine_that_takes_over(stepper, types):
+    stepper.speak()
+    assert types(tell(stepper, EngineReplaced(HEARS))) == []
+    stepper.hear(500)
+    tell(stepper, TurnStarted(20_000, "item_theirs"))
+    effects = tell(stepper, TurnStopped(26_000, "item_theirs"))
+    assert types(effects)[:2] == ["input_audio_buffer.speech_stopped", "input_audio_buffer.committed"]
+    assert len(stepper.session.conversation) == 1
+
+
 def test_limits_are_told_once_by_whoever_knows_them(listening, types, speech):
     listening.send({"type": "response.create"})
     assert types(listening.answer(*speech("Hello.")))[-1] == "response.done"

@@ -53,6 +53,22 @@ def test_the_timeout_gives_the_events_of_the_contract_in_order(make_idle, types,
     assert committed["previous_item_id"] == stepper.session.conversation.items[0].id
 
 
+def test_silence_before_the_timeout_was_asked_for_does_not_count(stepper, types, speech):
+    answer(stepper, speech)
+    stepper.wait(100)
+    set_timeout(stepper, 6000)
+    assert types(stepper.wait(5.9)) == []
+    assert types(stepper.wait(0.2)) == TIMEOUT
+
+
+def test_a_shorter_timeout_counts_the_silence_of_the_longer_one(make_idle, types, speech):
+    stepper = make_idle()
+    answer(stepper, speech, ms=1000)
+    stepper.wait(6)  # 5 s of them are silence
+    set_timeout(stepper, 5500)
+    assert types(stepper.wait(0.6)) == TIMEOUT
+
+
 def test_silence_is_not_written_down(make_idle, types, speech):
     stepper = make_idle()
     session = {"type": "realtime", "audio": {"input": {"transcription": {"model": "whisper-1"}}}}

@@ -148,3 +148,14 @@ def test_without_the_model_it_is_refused_and_nothing_changes(make_session, types
     assert error["param"] == "session.audio.input.turn_detection.type"
     assert "not on this machine" in error["message"]
     assert stepper.session.config.audio.input.turn_detection.type == "server_vad"
+
+
+def test_a_pause_of_speech_that_was_given_up_is_not_judged_in_the_next(semantic):
+    semantic.speak()
+    semantic.hear(64, 0.02)
+    for detection in (None, {"type": "semantic_vad"}):
+        session = {"type": "realtime", "audio": {"input": {"turn_detection": detection}}}
+        semantic.send({"type": "session.update", "session": session})
+    assert asked(semantic.speak()) == []
+    (question,) = asked(semantic.hear(320, 0.02))
+    assert question.silence_start > 640 * 24
