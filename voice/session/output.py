@@ -10,7 +10,7 @@ from voice.audio.frames import AudioFrame
 from voice.protocol import server_events as wire_events
 from voice.protocol.items import ContentPart
 from voice.session.conversation import Conversation
-from voice.session.effects import CancelTool, FinishAudio, PlayAudio, RunMcpTool, RunTool, WireFormat
+from voice.session.effects import CancelTool, FinishAudio, PlayAudio, RunMcpTool, RunTool, TellCut, WireFormat
 from voice.session.input_buffer import to_ms
 from voice.session.items import AudioPart, Item, Message, Status, TextPart, ToolCall
 from voice.session.outbox import Outbox
@@ -158,6 +158,8 @@ class MessageOutput:
         self._out.send(wire_events.ResponseContentPartDone(**self._ids(), part=part))
         self._place.conclude_output(self.item)
         self._place.conclude_item(self.item)
+        if self._cut_ms is not None:
+            self._out.add(TellCut(self.item))
 
     def _ids(self) -> dict[str, Any]:
         return {

@@ -132,6 +132,21 @@ def test_an_engine_is_told_where_its_speech_was_cut(stepper, speech):
     assert cut.item.parts[0].duration_ms == 400
 
 
+@pytest.mark.parametrize("is_cancelled", [True, False])
+def test_an_engine_is_told_of_a_cut_that_came_before_the_end_when_that_has_come(stepper, speech, is_cancelled):
+    stepper.send({"type": "response.create"})
+    stepper.answer(*speech("Hello there.", ms=1000, done=False))
+    item_id = stepper.session.conversation.items[0].id
+    truncation = {"type": "conversation.item.truncate", "item_id": item_id, "content_index": 0, "audio_end_ms": 400}
+    assert not [effect for effect in stepper.send(truncation) if isinstance(effect, TellCut)]
+    effects = stepper.send({"type": "response.cancel"}) if is_cancelled else stepper.answer(*speech("Nobody listens."))
+    (cut,) = [effect for effect in effects if isinstance(effect, TellCut)]
+    assert cut.item == stepper.session.conversation.items[0]
+    assert isinstance(cut.item, Message)
+    assert isinstance(cut.item.parts[0], AudioPart)
+    assert cut.item.parts[0].duration_ms == 400
+
+
 def test_settings_that_the_engine_does_not_take_are_an_error_for_the_client(stepper, types):
     assert types(tell(stepper, EngineComplaint("invalid_value", "Invalid voice."))) == ["error"]
     error = stepper.frames[-1]["error"]
