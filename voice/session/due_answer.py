@@ -4,7 +4,8 @@ the caller's turn is over, or tools have given results ─► owe ─► … nob
 """
 
 MAX_TOOL_ROUNDS = 8
-"""Answers in a row that only follow the service's own tools; past it the agent waits for the caller."""
+"""Answers in a row that only follow tools of the service or its MCP servers. The next must do without: the caller has
+waited long, and hears what there is to say. After it the agent waits for the caller."""
 
 
 class DueAnswer:
@@ -27,9 +28,14 @@ class DueAnswer:
         """The caller's turn wants an answer."""
         self.is_due = True
 
+    @property
+    def is_last_round(self) -> bool:
+        """True where the answer is to be given in words, whatever tools could still do."""
+        return self._rounds > MAX_TOOL_ROUNDS
+
     def owe_follow_up(self, *, raced: bool) -> None:
         """The results of tools want one, unless tools have had the word for long. `raced`: a client may ask as well."""
-        if self._rounds < MAX_TOOL_ROUNDS:
+        if not self.is_last_round:
             self._rounds += 1
             self.is_due = True
             self._may_race |= raced

@@ -17,12 +17,17 @@ def make_request(
     in_conversation: bool = True,
     speculative: bool = False,
     say: str | None = None,
+    may_call: bool = True,
 ) -> ResponseRequest:
-    """Return a request with an id of its own. `items` is its context, None for the conversation's."""
+    """Return a request with an id of its own. `items` is its context, None for the conversation's.
+
+    `may_call=False` forbids tools, whatever the session says.
+    """
+    settings = core.engine_settings(params)
     return ResponseRequest(
         response_id=core.out.ids.mint("resp"),
         items=core.conversation.items if items is None else items,
-        settings=core.engine_settings(params),
+        settings=settings if may_call else replace(settings, tool_choice="none"),
         in_conversation=in_conversation,
         speculative=speculative,
         say=say,

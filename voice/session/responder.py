@@ -89,7 +89,8 @@ class Responder:
     def go_on(self) -> None:
         """Start the answer that is due, if nobody speaks."""
         if self._due.is_due and self._active is None and not self.floor_is_taken:
-            self._start(make_request(self._core), response_shape(self._core.config))
+            request = make_request(self._core, may_call=not self._due.is_last_round)
+            self._start(request, response_shape(self._core.config))
 
     # --- Speculating ----------------------------------------------------------------------------------------------
 

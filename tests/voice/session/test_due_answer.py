@@ -15,13 +15,16 @@ def test_tools_have_the_word_for_so_many_rounds_and_no_longer():
     due = DueAnswer()
     for number in range(MAX_TOOL_ROUNDS):
         due.owe_follow_up(raced=False)
-        assert due.is_due
+        assert (due.is_due, due.is_last_round) == (True, False)
         due.begin(f"resp_{number}")
+    due.owe_follow_up(raced=False)
+    assert (due.is_due, due.is_last_round) == (True, True)
+    due.begin("resp_last")
     due.owe_follow_up(raced=False)
     assert not due.is_due
     due.start_anew()
     due.owe_follow_up(raced=False)
-    assert due.is_due
+    assert (due.is_due, due.is_last_round) == (True, False)
 
 
 def test_a_client_that_asks_for_what_came_by_itself_is_excused_once():

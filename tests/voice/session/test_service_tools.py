@@ -4,6 +4,7 @@ import pytest
 
 from voice.engines.port import EngineDone, ToolCallDone, ToolCallStarted
 from voice.errors import EngineUnavailable
+from voice.session.due_answer import MAX_TOOL_ROUNDS
 from voice.session.effects import CancelTool, RunTool
 from voice.tooling import ToolResult, ToolSpec
 
@@ -111,14 +112,18 @@ def test_a_client_that_cancels_hears_nothing_more_of_the_tool(stepper, types):
     assert types(effects) == ["response.mcp_call.completed", "conversation.item.done"]
 
 
-def test_an_agent_that_only_calls_tools_stops_after_some_rounds(stepper, types):
+def test_an_agent_that_only_calls_tools_is_made_to_speak_after_some_rounds_and_then_waits(stepper, types):
     ask(stepper)
+    choices = []
     for index in range(20):
+        choices.append(stepper.request().settings.tool_choice)
         stepper.answer(*call("book", f"c{index}"), EngineDone())
         effects = stepper.take(stepper.session.receive_tool_output(f"c{index}", ToolResult("again")))
         if "response.created" not in types(effects):
             break
-    assert index == 8
+    assert choices == ["auto"] * (1 + MAX_TOOL_ROUNDS) + ["none"]
+    ask(stepper)
+    assert stepper.request().settings.tool_choice == "auto"
 
 
 def test_no_tool_runs_for_a_speculation_before_the_turn_is_over(stepper):
