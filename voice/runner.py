@@ -136,10 +136,7 @@ class Runner:
         """Give the session a client's event where it arrived; False for one that takes long, or comes too late."""
         if self._over.is_set() or not is_short(event):
             return False
-        try:
-            self._step(self._session.receive_client_event, event)
-        except Exception as error:  # noqa: BLE001 - raised again by `run`
-            self._fail(error)
+        self._step_aside(self._session.receive_client_event, event)
         return True
 
     async def _take(self, event: ClientEvent) -> None:
@@ -171,27 +168,24 @@ class Runner:
         """Give the session an engine's sound where it arrived; False while the transport has no room for more."""
         if self._over.is_set() or not self._transport.is_playable:
             return False
-        try:
-            self._step(self._session.receive_engine_event, response_id, event)
-        except Exception as error:  # noqa: BLE001 - raised again by `run`
-            self._fail(error)
+        self._step_aside(self._session.receive_engine_event, response_id, event)
         return True
 
     def _receive_voice_activity(self, probability: float, window_start: int, window_end: int) -> None:
-        try:
-            self._step(self._session.receive_voice_activity, probability, window_start, window_end)
-        except Exception as error:  # noqa: BLE001 - raised again by `run`
-            self._fail(error)
+        self._step_aside(self._session.receive_voice_activity, probability, window_start, window_end)
 
     def _receive_timer(self) -> None:
+        self._step_aside(self._session.handle_timer, self._now_s())
+        self._alarm.set(self._session.next_deadline())
+
+    def _step_aside(self, receive: Callable[[*Input], list[do.Effect]], *given: *Input) -> None:
+        """Step from a callback, outside the TaskGroup: a fault of ours ends the session as it would from a task."""
         try:
-            self._step(self._session.handle_timer, self._now_s())
-            self._alarm.set(self._session.next_deadline())
+            self._step(receive, *given)
         except Exception as error:  # noqa: BLE001 - raised again by `run`
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        """Callbacks run outside the TaskGroup: a fault of ours in one ends the session as it would from a task."""
         self._fault = error
         self.stop()
 
