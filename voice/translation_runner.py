@@ -53,6 +53,7 @@ class TranslationRunner:
         self._over = asyncio.Event()
         self._close_code, self._close_reason = 1000, ""
         self._alarm = Alarm(self._receive_timer)
+        self._fault: Exception | None = None
         self._perform_by_type: dict[type, Callable[[Any], None]] = {
             SendEvent: lambda effect: transport.send_event(effect.event),
             do.TranslateAudio: lambda effect: translator.hear(effect.frame),
@@ -76,6 +77,8 @@ class TranslationRunner:
                 tasks.spawn("translation", self._read_translation())
                 await self._over.wait()
                 tasks.cancel_all()
+                if self._fault is not None:
+                    raise self._fault
         finally:
             self._alarm.cancel()
             await self._translator.aclose()
@@ -111,7 +114,12 @@ class TranslationRunner:
             self._step(self._session.receive_finished)
 
     def _receive_timer(self) -> None:
-        self._step(self._session.handle_timer, asyncio.get_running_loop().time())
+        """A callback runs outside the TaskGroup: a fault of ours in it ends the session as it would from a task."""
+        try:
+            self._step(self._session.handle_timer, asyncio.get_running_loop().time())
+        except Exception as error:  # noqa: BLE001 - raised again by `run`
+            self._fault = error
+            self.stop()
 
     def _step(self, receive: Callable[[*_Input], list[do.TranslationEffect]], *given: *_Input) -> None:
         self._perform(receive(*given))

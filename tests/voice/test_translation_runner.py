@@ -112,6 +112,16 @@ async def test_an_append_that_comes_too_late_is_refused_once_however_long_it_is(
     assert client.kinds() == ["session.created", "error", "session.closed"]
 
 
+async def test_a_fault_in_a_timer_ends_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_session: object, _now: float) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(TranslationSession, "handle_timer", broken)
+    with pytest.raises(ExceptionGroup) as raised:
+        await run(Client(), Waiting(), max_duration_s=0.01)
+    assert raised.group_contains(ZeroDivisionError)
+
+
 class Busy(ScriptedTranslator):
     """Takes what it hears when it is let."""
 

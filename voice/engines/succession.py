@@ -49,6 +49,7 @@ class Succession:
         """The engine, if it has something to say unasked."""
         self.capabilities: Capabilities = self.engine.capabilities
         self.notices: asyncio.Queue[EngineNotice | None] = asyncio.Queue()
+        """Bounded as the engine's own is, from which it is filled: its reader only steps the session."""
         self._note = note
         self._sound_taker = take
         self._settings = EngineSettings()

@@ -73,6 +73,7 @@ class UpstreamEngine:
             failed=self._note_lost,
         )
         self._notices: asyncio.Queue[EngineNotice | None] = asyncio.Queue()
+        """Bounded by what one read of the socket brings: it is emptied in the next turn of the loop."""
         self._items: Sequence[Item] = ()
         self._utterance: str | None = None
         self._ears = Ears()
