@@ -20,29 +20,40 @@ _MAX_BYTES: Final = 11_000
 class DirectReading(asyncio.Protocol):
     """Stands before the protocol that aiohttp reads by, on the stream of one upgraded connection."""
 
-    def __init__(self, inner: asyncio.Protocol, take: Callable[[str], bool]) -> None:
-        """`take` must not raise; it returns False for a text that it does not take now."""
+    def __init__(self, inner: asyncio.Protocol, take: Callable[[str], bool], *, knows_frames: bool = True) -> None:
+        """`take` must not raise; it returns False for a text that it does not take now.
+
+        `knows_frames`: the stream begins with a frame here; where it does not, all of it goes to aiohttp.
+        """
         self._inner = inner
         self._take = take
-        self._cutter = Cutter(_MAX_BYTES, masked=True)
+        self._cutter = Cutter(_MAX_BYTES, masked=True) if knows_frames else None
         self.is_at_rest = False
         """The reader of aiohttp's queue waits, and nothing is on its way to it. Set by the reader."""
 
     @classmethod
-    def install(cls, stream: asyncio.WriteTransport, take: Callable[[str], bool]) -> "DirectReading":
-        """Go between; nothing of the WebSocket has been read yet (RFC 6455 §4.1: the client waits for the answer)."""
+    def install(
+        cls, stream: asyncio.WriteTransport, take: Callable[[str], bool], *, was_early: bool
+    ) -> "DirectReading":
+        """Go between. `was_early`: the client has not waited for the answer to its handshake (RFC 6455 §4.1)."""
         inner = stream.get_protocol()
         assert isinstance(inner, asyncio.Protocol)
-        reading = cls(inner, take)
+        reading = cls(inner, take, knows_frames=not was_early)
         stream.set_protocol(reading)
         return reading
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sent."""
+        if self._cutter is None:
+            self._inner.data_received(data)
+            return
+        rest: list[bytes] = []  # in one piece: aiohttp may copy what it has not parsed yet each time that it is fed
         for frame, start in self._cutter.feed(data):
             if not (start and self.is_at_rest and self._take_text(frame, start)):
                 self.is_at_rest = False
-                self._inner.data_received(frame)
+                rest.append(frame)
+        if rest:
+            self._inner.data_received(rest[0] if len(rest) == 1 else b"".join(rest))
 
     def _take_text(self, frame: bytes, start: int) -> bool:
         try:

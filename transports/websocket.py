@@ -2,7 +2,8 @@
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -71,8 +72,10 @@ class WebSocketTransport(Generic[_Event]):
         limits: WebSocketLimits,
         traffic: Traffic | None,
         dialect: Dialect[_Event],
+        *,
+        was_early: bool,
     ) -> None:
-        """Use `accept`; `stream` is the byte stream under `socket`."""
+        """Use `accept`; `stream` is the byte stream under `socket`. `was_early`: see `DirectReading.install`."""
         self.response = socket
         """What the request handler returns."""
         self._socket = socket
@@ -84,8 +87,8 @@ class WebSocketTransport(Generic[_Event]):
         self._outbox = Outbox(socket, stream, limits.outbox, self._traffic)
         self._deltas = AudioDeltas(Ids())
         self._closing = False
-        self._reading = DirectReading.install(stream, self._take_text)
-        self._take: Callable[[_Event | InvalidEvent], bool] = _decline
+        self._reading = DirectReading.install(stream, self._take_text, was_early=was_early)
+        self._take: Callable[[_Event | InvalidEvent], bool] | None = None
         self._context = contextvars.copy_context()
         self._events_left, self._chars_left = EVENTS_PER_TURN, CHARS_PER_TURN
         self._keep_alive = KeepAlive(self._ping, stream.abort, ping_s=limits.ping_s, drop_after_s=limits.drop_after_s)
@@ -118,11 +121,12 @@ class WebSocketTransport(Generic[_Event]):
         )
         if protocol is not None:
             socket.headers[hdrs.SEC_WEBSOCKET_PROTOCOL] = protocol
+        was_early = bool(getattr(request.protocol, "_message_tail", b""))
         await socket.prepare(_without_protocols(request))
         stream = request.transport
         if stream is None:
             raise ConnectionResetError("the client went away during the handshake")
-        return cls(socket, stream, limits, traffic, dialect)
+        return cls(socket, stream, limits, traffic, dialect, was_early=was_early)
 
     async def frames(self) -> AsyncIterator[AudioFrame]:
         """End at once: audio comes as `input_audio_buffer.append` among the client events."""
@@ -136,10 +140,17 @@ class WebSocketTransport(Generic[_Event]):
 
         A client that does not read its answers is not read from either, until it does.
         """
-        if take is not None:
-            self._take, self._context = take, contextvars.copy_context()
+        self._take, self._context = take, contextvars.copy_context()
+        try:
+            async with aclosing(self._read()) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self._take, self._reading.is_at_rest = None, False
+
+    async def _read(self) -> AsyncGenerator[_Event | InvalidEvent, None]:
         while True:
-            self._reading.is_at_rest = True
+            self._reading.is_at_rest = self._take is not None
             message = await self._socket.receive()
             self._reading.is_at_rest = False
             self._keep_alive.silent_rounds = 0
@@ -172,7 +183,9 @@ class WebSocketTransport(Generic[_Event]):
 
     def _take_text(self, text: str) -> bool:
         """Offer an event where it arrives. Now and then one takes the long way instead, past the other sessions."""
-        if self._events_left <= 1 or self._chars_left <= len(text) or self._outbox.over_limit or self._closing:
+        if self._take is None or self._closing or self._outbox.over_limit:
+            return False
+        if self._events_left <= 1 or self._chars_left <= len(text):
             return False
         event = self._decode(text)
         # What it starts belongs to the session, in the log as well.
@@ -256,10 +269,6 @@ class WebSocketTransport(Generic[_Event]):
 
 ConversationSocket = WebSocketTransport[ClientEvent]
 """The socket of a conversation."""
-
-
-def _decline(_: object) -> bool:
-    return False
 
 
 def _without_protocols(request: web.Request) -> web.Request:

@@ -42,6 +42,8 @@ class Cutter:
         That is 0 for what is no whole text message: a frame, or a piece of a long one. Text that is masked has its key
         in the four bytes before.
         """
+        if not data:
+            return []
         if (start := self._lone_text(data)) > 0:
             return [(data, start)]
         if self._pending:

@@ -98,6 +98,7 @@ class Runner:
                 if self._fault is not None:
                     raise self._fault
         finally:
+            self._over.set()  # however it ended: nothing more is taken
             self._alarm.cancel()
             self._voice.close()
             try:
@@ -105,6 +106,7 @@ class Runner:
             finally:
                 if self._remote is not None:
                     await self._remote.aclose()
+                self._session.forget()
         await self._transport.aclose(self._close_code, self._close_reason)
 
     def stop(self, code: int = 1000, reason: str = "") -> None:

@@ -32,6 +32,9 @@ _YOUNG_OBJECTS = 10_000
 """How many there may be before they are looked through for cycles. At Python's 700 that took 6 % of a relay's time
 (`bench.relay`); the sessions free nearly all they make without it."""
 
+_YOUNGER_COLLECTIONS = (5, 5)
+"""How many before older objects are looked at, Python's 10 halved: what an ended session leaves is to go soon."""
+
 _CLEANUP_S = 5.0
 """What closing sockets and ending the model host may take."""
 
@@ -194,7 +197,7 @@ async def _load(served: Served) -> None:
     # what is there now stays for good and need not be looked at again.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS)
+    gc.set_threshold(_YOUNG_OBJECTS, *_YOUNGER_COLLECTIONS)
     served.announcer.ready()
 
 

@@ -49,12 +49,12 @@ class Stream(asyncio.Transport):
 class Client:
     """A stream with a reader at rest that takes everything it is offered, until told otherwise."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, was_early: bool = False) -> None:
         self.library = Library()
         self.taken: list[str] = []
         self.takes = True
         stream = Stream(self.library)
-        self.reading = DirectReading.install(stream, self._take)
+        self.reading = DirectReading.install(stream, self._take, was_early=was_early)
         assert stream.protocol is self.reading
         self.reading.is_at_rest = True
 
@@ -92,7 +92,7 @@ def test_a_text_in_pieces_is_taken_when_it_is_whole(client: Client) -> None:
 def test_a_text_behind_what_the_library_has_waits_for_its_turn(client: Client) -> None:
     ping, text = frame(b"", Opcode.PING), frame(b"behind it")
     client.send(ping, text)
-    assert (client.taken, client.library.received) == ([], [ping, text])
+    assert (client.taken, client.library.received) == ([], [ping + text])
     client.reading.is_at_rest = True
     client.send(frame(b"next"))
     assert client.taken == ["next"]
@@ -121,6 +121,20 @@ def test_a_text_that_is_declined_goes_to_the_library_and_those_behind_it_too(cli
 def test_everything_else_is_the_librarys_as_it_came(client: Client, odd: bytes) -> None:
     client.send(odd)
     assert (client.taken, b"".join(client.library.received)) == ([], odd)
+
+
+def test_all_of_a_client_that_has_not_waited_for_the_answer_is_the_librarys() -> None:
+    client, rest = Client(was_early=True), frame(b"of which the library has the beginning")[3:]
+    following = frame(b"next")
+    client.send(rest)
+    client.send(following)
+    assert (client.taken, client.library.received) == ([], [rest, following])
+
+
+def test_a_run_of_small_frames_reaches_the_library_in_one_piece(client: Client) -> None:
+    run = frame(b"", Opcode.PONG) * 1000
+    client.send(run)
+    assert client.library.received == [run]
 
 
 def test_the_library_learns_what_becomes_of_the_connection(client: Client) -> None:

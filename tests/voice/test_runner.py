@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -30,10 +32,16 @@ from voice.manager import SessionManager
 from voice.metrics import Metrics
 from voice.places import AgentRuntime, SessionLimits
 from voice.protocol import server_events as wire_events
+from voice.protocol.codec import decode_client_event
+from voice.runner import Runner
 from voice.tooling import ServiceTools, ToolContext, ToolResult, ToolSpec
 
 CREATE = '{"type":"response.create"}'
 CANCEL = '{"type":"response.cancel"}'
+WORDS = (
+    '{"type":"conversation.item.create","item":{"type":"message","role":"user",'
+    '"content":[{"type":"input_text","text":"hello"}]}}'
+)
 SECOND = AudioFrame(b"\x03\x00" * CORE_RATE_HZ, CORE_RATE_HZ)
 
 Answer = Callable[[ResponseRequest], AsyncGenerator[ResponseEvent, None]]
@@ -388,3 +396,47 @@ async def test_a_transcription_that_just_stops_has_failed_and_the_item_stays(tra
         transport.hang_up()
 
     await asyncio.gather(converse(Deaf(hello), transport), client())
+
+
+async def test_a_session_that_has_ended_takes_nothing_more_and_lets_go_of_what_was_said(transport, monkeypatch):
+    runners: list[Runner] = []
+    init = Runner.__init__
+
+    def noting(self: Runner, *given: Any, **named: Any) -> None:
+        init(self, *given, **named)
+        runners.append(self)
+
+    monkeypatch.setattr(Runner, "__init__", noting)
+    manager = make_manager(FakeEngine(hello))
+    running = asyncio.create_task(manager.admit(manager.resolve(None)).run(transport))
+    transport.push_text(WORDS)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert transport.sent[-1].type == "conversation.item.done"
+    (runner,) = runners
+    running.cancel()
+    await asyncio.wait({running})
+    sent = len(transport.sent)
+    assert not runner._take_now(decode_client_event(WORDS))
+    assert not runner._take_sound("resp_1", AudioDelta(AudioFrame(bytes(960), 24_000)))
+    assert len(transport.sent) == sent
+    assert runner._session.conversation.items == ()
+    assert runner._alarm._handle is None
+
+
+async def test_a_fault_in_an_event_that_is_taken_where_it_arrives_ends_the_session(transport, monkeypatch):
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("voice.session.session.Session.receive_client_event", broken)
+    monkeypatch.setattr(transport, "client_events", partial(_offered, decode_client_event(CREATE)))
+    manager = make_manager(FakeEngine(hello))
+    async with asyncio.timeout(5):
+        await manager.admit(manager.resolve(None)).run(transport)
+    assert transport.closed == (1011, "The server had an error.")
+
+
+async def _offered(event: Any, take: Any) -> AsyncGenerator[Any, None]:
+    assert take(event)
+    await asyncio.Event().wait()
+    yield

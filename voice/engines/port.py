@@ -370,7 +370,7 @@ class LiveEngine(Engine, Protocol):
         ...
 
     def offer_to(self, take: Take) -> None:
-        """Offer runs of an answer's sound to `take` where they arrive; called before `open`, and not by all who ask.
+        """Offer runs of an answer's sound to `take` where they arrive; called before the first answer, if at all.
 
         What it returns True for does not come from `respond`. That spares waking a task fifty times a second.
         """

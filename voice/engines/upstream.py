@@ -189,6 +189,8 @@ class UpstreamEngine:
     async def aclose(self) -> None:
         """Close what is open."""
         await self._lines.aclose()
+        self._items = ()
+        self._ears.forget()
         self._notices.put_nowait(None)
 
     # --- Lines and turns --------------------------------------------------------------------------------------------

@@ -125,6 +125,11 @@ class Conversation:
                 return item
         return None
 
+    def forget(self) -> None:
+        """Let go of everything."""
+        self._items.clear()
+        self._order.clear()
+
     def check_new(self, item: AnyItem) -> None:
         """Raises: ContractError when a client's item would be one too many, or too much, or has a promised id."""
         if item.id in self._promised:

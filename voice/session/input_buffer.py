@@ -9,15 +9,10 @@ The clock counts every sample ever written in the session (contract 4.2: `audio_
 from collections import deque
 
 from voice.audio.frames import CORE_RATE_HZ, SAMPLE_BYTES
+from voice.session.runs import append_run
 
 MINIMUM_COMMIT_MS = 100
 """Contract 2.4."""
-
-_RUN_BYTES = 512
-"""10 ms. A run of so many is kept as it is, shorter ones are put together."""
-
-_BLOCK_BYTES = 64 * 1024
-"""What is put together grows up to here."""
 
 
 def to_ms(samples: int) -> int:
@@ -33,8 +28,7 @@ def to_samples(milliseconds: float) -> int:
 class InputBuffer:
     """A window on the stream of input audio. Full: the oldest is dropped and counted (design §5).
 
-    Kept in the runs that came: one run of bytes that grows is moved again and again, at a quarter of an hour 40 MB at
-    once. Only those are put together that would cost more as objects than as sound.
+    A quarter of an hour in one buffer would be 40 MB to be moved at once.
     """
 
     def __init__(self, capacity_s: float = 900.0) -> None:
@@ -58,10 +52,7 @@ class InputBuffer:
 
     def append(self, pcm: bytes) -> None:
         """Write 24 kHz PCM behind what is there."""
-        if len(pcm) >= _RUN_BYTES:
-            self._blocks.append(pcm)
-        else:
-            self._put_together(pcm)
+        append_run(self._blocks, pcm)
         self._kept_bytes += len(pcm)
         excess = self._kept_bytes - self._capacity_bytes
         if excess > 0:
@@ -99,10 +90,3 @@ class InputBuffer:
     def clear(self) -> None:
         """Forget everything; the clock goes on."""
         self.drop_until(self.end)
-
-    def _put_together(self, pcm: bytes) -> None:
-        last = self._blocks[-1] if self._blocks else None
-        if isinstance(last, bytearray) and len(last) < _BLOCK_BYTES:
-            last += pcm
-        else:
-            self._blocks.append(bytearray(pcm))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from voice.audio.frames import CORE_RATE_HZ, SAMPLE_BYTES
 from voice.session.items import AudioPart
+from voice.session.runs import append_run
 
 _WORD = re.compile(r"\s*\S+")
 
@@ -20,8 +21,8 @@ _WORD = re.compile(r"\s*\S+")
 class SpokenPart:
     """The audio of one content part while it is generated."""
 
-    _runs: list[bytes] = field(default_factory=list)
-    """24 kHz, as it came: one buffer that grows with an answer would be moved again and again."""
+    _runs: list[bytes | bytearray] = field(default_factory=list)
+    """24 kHz."""
     samples: int = 0
     """Length so far, at 24 kHz."""
     _texts: list[str] = field(default_factory=list)
@@ -42,7 +43,7 @@ class SpokenPart:
 
     def add_audio(self, pcm: bytes) -> None:
         """Take the next run of speech."""
-        self._runs.append(pcm)
+        append_run(self._runs, pcm)
         self.samples += len(pcm) // SAMPLE_BYTES
 
     def freeze(self) -> AudioPart:

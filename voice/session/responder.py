@@ -218,6 +218,11 @@ class Responder:
         """A client truncates an item that is still being generated; False when it is none of the active response."""
         return self._active is not None and self._active.cut(item_id, played_ms)
 
+    def forget(self) -> None:
+        """Let go of the responses."""
+        self._responses.clear()
+        self._active = None
+
     # --- Inside ---------------------------------------------------------------------------------------------------
 
     def _start(

@@ -115,6 +115,12 @@ class Session:
 
     # --- Inputs ---------------------------------------------------------------------------------------------------
 
+    def forget(self) -> None:
+        """Let go of what was said, when nothing more will come: references in circles keep a session for a while."""
+        self._turn.forget()
+        self._responder.forget()
+        self._core.conversation.forget()
+
     def advance(self, now: float) -> None:
         """Tell the time, in seconds of the clock of `start`; before each input, which then happens at that time."""
         if now > self._core.now_s:

@@ -192,6 +192,10 @@ class Turn:
         out = self._core.out
         out.send(wire_events.InputAudioBufferCleared(event_id=out.event_id()))
 
+    def forget(self) -> None:
+        """Let go of the sound."""
+        self._buffer.clear()
+
     # --- Inside ---------------------------------------------------------------------------------------------------
 
     @property
