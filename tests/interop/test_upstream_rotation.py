@@ -103,12 +103,15 @@ def held(hold: Any, recorded: Any, tmp_path_factory: pytest.TempPathFactory) -> 
     async def converse(name: str, front: ServiceProcess, back: ServiceProcess) -> Held:
         conversation = Held(FaultyUpstream(back.url, [], keeps=True))
 
+        spoken = [bytearray()]
+
         async def speak(client: Any) -> None:
+            spoken[0] = client.spoken
             await (hear_stories(client) if name == ANSWERS else talk(client))
-            conversation.spoken = bytes(client.spoken)
 
         async with conversation.proxy.serving(port=ports[name]):
             conversation.frames = await hold(front, name, speak)
+        conversation.spoken = bytes(spoken[0])  # to its end: the client goes on sending silence until it hangs up
         return conversation
 
     with (
