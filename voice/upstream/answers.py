@@ -7,6 +7,7 @@ ask ─► response.created (found by its metadata) ─► events ─► respons
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -22,6 +23,9 @@ from voice.upstream.words import ANSWERS_FOR, Event
 
 _SOUND: Final = "response.output_audio.delta"
 _ALREADY_ACTIVE: Final = "conversation_already_has_active_response"
+_GIVES_WAY_S: Final = 0.1
+"""It says so right behind the end of the tool."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -46,6 +50,7 @@ class Answers:
         self._asked: dict[str, Answering] = {}
         self._by_upstream_id: dict[str, Answering] = {}
         self._unasked: Answering | None = None
+        self._has_gone_on = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self.hosted = HostedCalls(tell)
@@ -61,6 +66,15 @@ class Answers:
         if request.in_conversation:
             self._idle.clear()
         return answering
+
+    async def give_way(self, request: ResponseRequest) -> None:
+        """Give an upstream that goes on by itself after its tool a moment to: asked as well, it would answer twice."""
+        last = request.items[-1] if request.items else None
+        if self._unasked is None and request.say is None and isinstance(last, ToolCall) and last.call_id in self.hosted:
+            self._has_gone_on.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GIVES_WAY_S):
+                    await self._has_gone_on.wait()
 
     def going_on(self, request: ResponseRequest) -> Answering | None:
         """Return the answer that the upstream has begun by itself, if it is the one that is asked for.
@@ -165,6 +179,7 @@ class Answers:
         if answering is None and self.hosted and response.get("conversation_id") is not None:
             _log.info("the upstream goes on by itself after a hosted tool")
             answering = self._unasked = Answering(in_conversation=True)
+            self._has_gone_on.set()
         if answering is not None:
             answering.upstream_id = response["id"]
             self._by_upstream_id[response["id"]] = answering

@@ -153,6 +153,7 @@ class Line:
 
     async def make_room(self, request: ResponseRequest, timeout_s: float) -> None:
         """Return when the conversation is idle, so that this may be asked. Raises: EngineError."""
+        await self._answers.give_way(request)
         self._going_on = self._answers.going_on(request)
         if self._going_on is None:
             try:
