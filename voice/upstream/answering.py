@@ -17,8 +17,10 @@ _WAITING_EVENTS: Final = 8192
 class Answering:
     """Filled by the line, emptied by who asked."""
 
-    def __init__(self, *, in_conversation: bool) -> None:
+    def __init__(self, *, in_conversation: bool, follows_tool: bool = False) -> None:
+        """`follows_tool`: it was asked for after a hosted tool, and the upstream may have begun it by itself."""
         self.in_conversation = in_conversation
+        self.follows_tool = follows_tool
         self.upstream_id: str | None = None
         self.is_over = False
         """The upstream is through with it."""
@@ -54,13 +56,6 @@ class Answering:
     def fail(self, error: EngineError) -> None:
         """Nothing more will come."""
         self.put(error)
-
-    def adopt(self, other: "Answering") -> None:
-        """Go on as that answer, which nobody has read yet."""
-        self.upstream_id, self.is_over = other.upstream_id, other.is_over
-        self.answer = other.answer
-        for event in other._waiting:
-            self.put(event)
 
     async def next(self, timeout_s: float) -> ResponseEvent:
         """Return the next event. Raises: EngineError as the answer ended; TimeoutError when nothing comes."""

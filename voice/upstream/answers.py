@@ -1,8 +1,8 @@
 """The answers that are under way on one line: which was asked for by whom, and which the upstream began by itself.
 
 ask ─► response.created (found by its metadata) ─► events ─► response.done
-       response.created without it, after a hosted tool: the upstream goes on by itself, and whoever then asks for
-       the answer to that tool is given this one
+       response.created without it, after a hosted tool: the upstream goes on by itself, and whoever asks for the
+       answer to that tool, or has just asked, is given this one; a second one is stopped
 """
 
 import asyncio
@@ -62,15 +62,15 @@ class Answers:
 
     def expect(self, request: ResponseRequest) -> Answering:
         """An answer is being asked for."""
-        answering = self._asked[request.response_id] = Answering(in_conversation=request.in_conversation)
+        answering = Answering(in_conversation=request.in_conversation, follows_tool=self._follows_tool(request))
+        self._asked[request.response_id] = answering
         if request.in_conversation:
             self._idle.clear()
         return answering
 
     async def give_way(self, request: ResponseRequest) -> None:
         """Give an upstream that goes on by itself after its tool a moment to: asked as well, it would answer twice."""
-        last = request.items[-1] if request.items else None
-        if self._unasked is None and request.say is None and isinstance(last, ToolCall) and last.call_id in self.hosted:
+        if self._unasked is None and self._follows_tool(request):
             self._has_gone_on.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_GIVES_WAY_S):
@@ -84,16 +84,13 @@ class Answers:
         unasked, self._unasked = self._unasked, None
         if unasked is None:
             return None
-        last = request.items[-1] if request.items else None
-        if request.say is None and isinstance(last, ToolCall) and last.call_id in self.hosted:
+        if self._follows_tool(request):
             if not unasked.is_over:
                 self._asked[request.response_id] = unasked
                 self._idle.clear()
             return unasked
         if not unasked.is_over:
-            self._asked[str(unasked.upstream_id)] = unasked
-            self._idle.clear()
-            self.cancel(str(unasked.upstream_id))
+            self._stop(unasked)
         return None
 
     def cancel(self, response_id: str) -> None:
@@ -153,14 +150,8 @@ class Answers:
         answering = self._asked.get(response_id)
         if answering is None:
             return False
-        if code == _ALREADY_ACTIVE and self._unasked is not None and self._unasked.upstream_id is not None:
-            unasked, self._unasked = self._unasked, None
-            answering.adopt(unasked)
-            if answering.is_over:
-                self._finish(answering)
-            else:
-                self._by_upstream_id[str(unasked.upstream_id)] = answering
-            return True
+        if code == _ALREADY_ACTIVE and answering.upstream_id is not None:
+            return True  # by the answer that it has been given meanwhile
         answering.fail(failure(code, message))
         self._finish(answering)
         return True
@@ -173,16 +164,47 @@ class Answers:
         self.hosted.lose()
 
     def _begin(self, response: dict[str, Any]) -> None:
-        if not isinstance(response.get("id"), str):
+        upstream_id = response.get("id")
+        if not isinstance(upstream_id, str):
             return
-        answering = self._asked.get(str((response.get("metadata") or {}).get(ANSWERS_FOR)))
-        if answering is None and self.hosted and response.get("conversation_id") is not None:
-            _log.info("the upstream goes on by itself after a hosted tool")
-            answering = self._unasked = Answering(in_conversation=True)
-            self._has_gone_on.set()
+        asked_as = (response.get("metadata") or {}).get(ANSWERS_FOR)
+        in_conversation = response.get("conversation_id") is not None
+        if asked_as is None:
+            answering = self._begin_unasked() if self.hosted and in_conversation else None
+        else:
+            answering = self._asked.get(str(asked_as))
+            if in_conversation and (answering is None or answering.upstream_id is not None):
+                second = Answering(in_conversation=True)
+                self._name(second, upstream_id)
+                self._stop(second)
+                return
         if answering is not None:
-            answering.upstream_id = response["id"]
-            self._by_upstream_id[response["id"]] = answering
+            self._name(answering, upstream_id)
+
+    def _name(self, answering: Answering, upstream_id: str) -> None:
+        answering.upstream_id = upstream_id
+        self._by_upstream_id[upstream_id] = answering
+
+    def _begin_unasked(self) -> Answering:
+        """The upstream goes on by itself after a hosted tool: for whoever has asked already, or else will."""
+        _log.info("the upstream goes on by itself after a hosted tool")
+        for asked in self._asked.values():
+            if asked.follows_tool and asked.upstream_id is None:
+                return asked
+        self._unasked = Answering(in_conversation=True)
+        self._has_gone_on.set()
+        return self._unasked
+
+    def _stop(self, answering: Answering) -> None:
+        """Nobody wants that answer, and the next one waits for its end."""
+        self._asked[str(answering.upstream_id)] = answering
+        self._idle.clear()
+        self.cancel(str(answering.upstream_id))
+
+    def _follows_tool(self, request: ResponseRequest) -> bool:
+        """Tell whether it asks for what comes of a hosted tool."""
+        last = request.items[-1] if request.items else None
+        return request.say is None and isinstance(last, ToolCall) and last.call_id in self.hosted
 
     def _count(self, response: dict[str, Any]) -> None:
         """An answer costs what it costs, whether anybody has waited for its end or not."""

@@ -247,6 +247,41 @@ async def test_an_upstream_that_goes_on_by_itself_while_it_is_asked_answers_once
     assert not upstream.line.is_answering
 
 
+async def test_an_upstream_that_has_answered_by_itself_before_it_hears_the_question_is_heard_once(upstream):
+    upstream.line.ask(ASK)
+    upstream.create("r_1", "resp_1")
+    upstream.call()
+    upstream.end()
+    upstream.done()
+    await upstream.line.make_room(following_up(), 1)
+    answering = upstream.line.ask(following_up())
+    upstream.create("r_2")
+    upstream.say("It is 3 euros.", "r_2")
+    upstream.done("r_2")
+    assert await drain(answering) == [MessageStarted("item_t"), TextDelta("It is 3 euros."), EngineDone()]
+    upstream.create("r_3", "resp_2")  # now it has heard the question
+    assert upstream.sent("response.cancel") == [{"type": "response.cancel", "response_id": "r_3"}]
+    assert upstream.line.is_answering
+    upstream.say("It is", "r_3")
+    upstream.done("r_3", "cancelled")
+    assert not upstream.line.is_answering
+
+
+async def test_an_upstream_that_goes_on_by_itself_is_given_a_moment_to(upstream):
+    upstream.line.ask(ASK)
+    upstream.create("r_1", "resp_1")
+    upstream.call()
+    upstream.end()
+    upstream.done()
+    making_room = asyncio.create_task(upstream.line.make_room(following_up(), 1))
+    await asyncio.sleep(0)
+    assert not making_room.done()
+    upstream.create("r_2")
+    await making_room
+    upstream.line.ask(following_up())
+    assert len(upstream.sent("response.create")) == 1
+
+
 async def test_what_the_upstream_began_by_itself_is_stopped_when_the_caller_has_gone_on(upstream):
     upstream.line.ask(ASK)
     upstream.create("r_1", "resp_1")
