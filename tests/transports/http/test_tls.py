@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import socket
 import ssl
 import subprocess
 from pathlib import Path
@@ -37,11 +38,11 @@ async def test_renewed_files_are_served_and_connections_that_stand_go_on(tmp_pat
     certificate, first = Certificate(*files), der(files[0])
 
     async def echo(request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        async for message in socket:
-            await socket.send_str(message.data)
-        return socket
+        answer = web.WebSocketResponse()
+        await answer.prepare(request)
+        async for message in answer:
+            await answer.send_str(message.data)
+        return answer
 
     application = web.Application()
     application.router.add_get("/", echo)
@@ -52,12 +53,12 @@ async def test_renewed_files_are_served_and_connections_that_stand_go_on(tmp_pat
     try:
         assert await served(port) == first
         assert not certificate.reload_if_changed()
-        async with ClientSession() as client, client.ws_connect(f"https://127.0.0.1:{port}/", ssl=False) as socket:
+        async with ClientSession() as client, client.ws_connect(f"https://127.0.0.1:{port}/", ssl=False) as talk:
             write(tmp_path, "second")
             assert certificate.reload_if_changed()
             assert await served(port) == der(files[0]) != first
-            await socket.send_str("still there")
-            assert await socket.receive_str(timeout=5) == "still there"
+            await talk.send_str("still there")
+            assert await talk.receive_str(timeout=5) == "still there"
             (tmp_path / "key.pem").write_text("half written")
             assert not certificate.reload_if_changed()
             assert await served(port) == der(files[0])
@@ -70,3 +71,29 @@ def test_files_that_are_no_certificate_are_refused_at_the_start(tmp_path: Path) 
     key.write_text("no key")
     with pytest.raises(ssl.SSLError):
         Certificate(certificate, key)
+
+
+async def test_no_ticket_follows_the_handshake(tmp_path: Path) -> None:
+    """A ticket meets what a client writes at once: see `Certificate`."""
+    files = write(tmp_path, "localhost")
+    server = await asyncio.start_server(greet, "127.0.0.1", 0, ssl=Certificate(*files).context)
+    trust = ssl.create_default_context(cafile=files[0])
+
+    def session_after_reading() -> ssl.SSLSession | None:
+        with (
+            socket.create_connection(server.sockets[0].getsockname(), timeout=5) as plain,
+            trust.wrap_socket(plain, server_hostname="localhost") as secured,
+        ):
+            assert secured.version() == "TLSv1.3"
+            assert secured.recv(5) == b"hello"
+            return secured.session
+
+    async with server:
+        session = await asyncio.to_thread(session_after_reading)
+    assert session is None or not session.has_ticket
+
+
+async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"hello")
+    await writer.drain()
+    writer.close()
