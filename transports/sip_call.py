@@ -28,7 +28,7 @@ from transports.rtp.errors import RtpError
 from transports.rtp.latch import LatchRules
 from transports.rtp.quality import CallQuality
 from transports.rtp.srtp import SUITES
-from transports.sip_keys import KeyLine, KeyPad, read_info, spoken
+from transports.sip_keys import KeyLine, KeyPad, events_of, read_info
 from transports.sip_media import CallMedia, MediaGround, MediaOwner
 from transports.sip_pressing import ALL_MEANS, KeySender, Means
 from voice.audio.frames import AudioFrame
@@ -109,8 +109,7 @@ class SipCallTransport:
     @property
     def local_media(self) -> LocalMedia:
         """What to answer the call with."""
-        arrival = self._call.arrival
-        trunk = arrival.trunk
+        arrival, trunk = self._call.arrival, self._call.arrival.trunk
         return LocalMedia(arrival.address, self._media.port, codecs=trunk.codecs, srtp=trunk.srtp, suites=_SUITES)
 
     @property
@@ -237,10 +236,8 @@ class SipCallTransport:
             self._put(client.ResponseCancel(response_id=self._response_id))
         if self._is_audible:
             self._put(client.OutputAudioBufferClear())
-        part = {"type": "input_text", "text": spoken(keys)}
-        item = {"type": "message", "role": "user", "content": [part]}
-        self._put(client.ConversationItemCreate.model_validate({"item": item}))
-        self._put(client.ResponseCreate())
+        for event in events_of(keys):
+            self._put(event)
 
     def _put(self, event: client.ClientEvent) -> None:
         if len(self._events) < _MAX_EVENTS:

@@ -8,6 +8,7 @@ tone ─┘                   └──► KeyLine ─► "1 2 3 #" once the cal
 from typing import Final
 
 from transports.rtp.dtmf import KEYS
+from voice.protocol.client_events import ConversationItemCreate, ResponseCreate
 
 _ECHO_S: Final = 0.6
 """A gateway that sends a key by two means does so within this."""
@@ -73,6 +74,8 @@ class KeyLine:
         return keys
 
 
-def spoken(keys: str) -> str:
-    """Return a line of keys as the agent is told of it."""
-    return f"[The caller pressed on the telephone keypad: {' '.join(keys)}]"
+def events_of(keys: str) -> tuple[ConversationItemCreate, ResponseCreate]:
+    """Return what tells the agent of a line of keys, as a message of the user, and has it answer."""
+    text = f"[The caller pressed on the telephone keypad: {' '.join(keys)}]"
+    item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+    return ConversationItemCreate.model_validate({"item": item}), ResponseCreate()

@@ -2,7 +2,8 @@
 
 import pytest
 
-from transports.sip_keys import KeyLine, KeyPad, read_info, spoken
+from transports.sip_keys import KeyLine, KeyPad, events_of, read_info
+from voice.protocol.client_events import ResponseCreate
 
 
 @pytest.mark.parametrize(
@@ -67,4 +68,9 @@ def test_a_line_is_bounded() -> None:
 
 
 def test_the_agent_is_told_in_words() -> None:
-    assert spoken("12#") == "[The caller pressed on the telephone keypad: 1 2 #]"
+    message, answer = events_of("12#")
+    assert message.item.model_dump(include={"role", "content"}, exclude_none=True) == {
+        "role": "user",
+        "content": [{"type": "input_text", "text": "[The caller pressed on the telephone keypad: 1 2 #]"}],
+    }
+    assert answer == ResponseCreate()

@@ -30,6 +30,7 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 
 
 Talk = Callable[[Transport], Awaitable[None]]
+Serve = Callable[[web.Application], Awaitable[ClientSession]]
 
 AGENTS = [
     Agent(name="receptionist", engine="cascade"),
@@ -183,3 +184,18 @@ async def service(start: Start) -> Service:
 async def locked(start: Start) -> Service:
     """A service with two keys."""
     return await start({"ops": "sk-ops.with-dots_and-more", "kiosk": "sk-kiosk"})
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Start an application on a free port; gives a client of it."""
+    async with AsyncExitStack() as stack:
+
+        async def start(app: web.Application) -> ClientSession:
+            runner = web.AppRunner(app)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            return await stack.enter_async_context(ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}"))
+
+        yield start

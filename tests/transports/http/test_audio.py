@@ -1,6 +1,5 @@
 """Forms of recordings, as far as they are read."""
 
-from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,21 +11,18 @@ from transports.http.auth import KeyRing
 from transports.http.middleware import guard
 from voice.rest.service import SingleRequests
 
+from .conftest import Serve
+
 PATH = "/v1/audio/transcriptions"
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[ClientSession]:
+async def client(serve: Serve) -> ClientSession:
     """Of a service that goes no further than the form."""
     requests = cast(SingleRequests, SimpleNamespace(room=None, resolve=lambda _: None))
     app = web.Application(middlewares=[guard(loopback_only=False)])
     app.add_routes([web.post(PATH, Audio(requests, KeyRing()).transcribe)])
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}") as session:
-        yield session
-    await runner.cleanup()
+    return await serve(app)
 
 
 async def refusal(client: Any, form: FormData) -> tuple[int, str | None]:

@@ -1,6 +1,5 @@
 """What becomes of a request that fails: an error as JSON, or the end of an answer that has begun."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -9,6 +8,8 @@ from aiohttp import ClientPayloadError, ClientSession, web
 from transports.http.malformed import request_log
 from transports.http.middleware import add_headers, guard
 from voice.errors import CapacityError, EngineUnavailable
+
+from .conftest import Serve
 
 FAILURES: dict[str, tuple[Exception, int]] = {
     "engine": (EngineUnavailable("It is gone."), 503),
@@ -27,16 +28,11 @@ async def fail(request: web.Request) -> web.StreamResponse:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[ClientSession]:
+async def client(serve: Serve) -> ClientSession:
     app = web.Application(middlewares=[guard(loopback_only=False)], handler_args={"logger": request_log()})
     app.on_response_prepare.append(add_headers)
     app.add_routes([web.get("/{how}", fail)])
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}") as session:
-        yield session
-    await runner.cleanup()
+    return await serve(app)
 
 
 @pytest.mark.parametrize("how", FAILURES)

@@ -2,12 +2,11 @@
 with a client that calls its items as the service calls its own.
 """
 
-import sys
 from typing import Any
 
 import hypothesis.strategies as st
-from hypothesis import HealthCheck, seed, settings
-from hypothesis.stateful import precondition, rule, run_state_machine_as_test
+from hypothesis import seed
+from hypothesis.stateful import precondition, rule
 
 from voice.audio.frames import CORE_RATE_HZ, AudioFrame
 from voice.engines.port import (
@@ -26,7 +25,7 @@ from voice.engines.port import (
 )
 from voice.tooling import ToolResult
 
-from .test_properties import SEED, STEPS, STEPS_PER_EXAMPLE, SessionMachine
+from .test_properties import SEED, SessionMachine, play
 
 LISTENS = Capabilities(hears_audio=True, detects_turns=True, takes_images=True, speculates=False, reports_limits=True)
 
@@ -135,14 +134,4 @@ class LiveMachine(SessionMachine):
 
 
 def test_the_grammar_holds_whatever_a_live_engine_says() -> None:
-    sys.stdout.write(f"SESSION_SEED={SEED}\n")
-    run_state_machine_as_test(
-        LiveMachine,
-        settings=settings(
-            max_examples=max(STEPS // STEPS_PER_EXAMPLE, 1),
-            stateful_step_count=STEPS_PER_EXAMPLE,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            print_blob=True,
-        ),
-    )
+    play(LiveMachine)

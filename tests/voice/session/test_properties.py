@@ -294,10 +294,11 @@ class SessionMachine(World):
         assert self.grammar.violations == []
 
 
-def test_the_grammar_holds_whatever_happens_in_whatever_order(capsys: pytest.CaptureFixture[str]) -> None:
+def play(machine: type["SessionMachine"]) -> None:
+    """Step a machine as often as the environment says."""
     sys.stdout.write(f"SESSION_SEED={SEED}\n")
     run_state_machine_as_test(
-        SessionMachine,
+        machine,
         settings=settings(
             max_examples=max(STEPS // STEPS_PER_EXAMPLE, 1),
             stateful_step_count=STEPS_PER_EXAMPLE,
@@ -306,5 +307,9 @@ def test_the_grammar_holds_whatever_happens_in_whatever_order(capsys: pytest.Cap
             print_blob=True,
         ),
     )
+
+
+def test_the_grammar_holds_whatever_happens_in_whatever_order(capsys: pytest.CaptureFixture[str]) -> None:
+    play(SessionMachine)
     with capsys.disabled():
         sys.stdout.write(f"[{SessionMachine.steps} steps, SESSION_SEED={SEED}]")
