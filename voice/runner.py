@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
-from voice.activity import MAX_WAITING_SAMPLES, ActivityService
+from voice.activity import ActivityService
 from voice.engines.port import AudioDelta, Engine, LiveEngine
 from voice.metrics import SessionMeter
 from voice.named_tasks import Alarm, NamedTasks
@@ -25,12 +25,8 @@ from voice.session.session import Session
 from voice.session_work import Input, SessionWork, ToolWork
 from voice.tooling import PhoneCall, RemoteTools, ServiceTools
 from voice.transport import Transport
+from voice.turn_finding import TurnFinder
 from voice.turn_judge import TurnJudge
-
-_UNJUDGED_SAMPLES = MAX_WAITING_SAMPLES // 2
-"""Audio that may wait for voice activity before a client that sends faster than it speaks has to wait as well."""
-
-_JUDGING_S = 0.01
 
 
 class Runner:
@@ -62,7 +58,8 @@ class Runner:
         self._remote = remote
         self._work = SessionWork(self._step, session, engine, transport, judge)
         self._tool_work = ToolWork(self._step, session, tools, remote, meter, agent_name=agent_name, phone=phone)
-        self._voice = activity.open_stream(self._receive_voice_activity)
+        voice = activity.open_stream(self._receive_voice_activity)
+        self._turns = TurnFinder(voice, self._live, lambda: session.engine_detects_turns)
         self._pending: deque[do.Effect] = deque()
         self._is_performing = False
         self._over = asyncio.Event()
@@ -100,7 +97,7 @@ class Runner:
         finally:
             self._over.set()  # however it ended: nothing more is taken
             self._alarm.cancel()
-            self._voice.close()
+            self._turns.close()
             try:
                 await self._engine.aclose()
             finally:
@@ -150,8 +147,7 @@ class Runner:
             self._step(self._session.receive_client_event, part)
             if part is not event:
                 await asyncio.sleep(0)
-                while self._voice.waiting_samples > _UNJUDGED_SAMPLES:  # noqa: ASYNC110 - a reset ends it unheard
-                    await asyncio.sleep(_JUDGING_S)
+                await self._turns.wait_for_verdicts()
 
     async def _read_frames(self) -> None:
         async for frame in self._transport.frames():
@@ -208,8 +204,8 @@ class Runner:
                 f"transcribe {effect.request.item_id}", self._work.transcribe(effect.request)
             ),
             do.CancelTranscription: lambda effect: self._tasks.cancel(f"transcribe {effect.item_id}"),
-            do.DetectVoice: self._detect_voice,
-            do.ResetVoice: self._reset_voice,
+            do.DetectVoice: self._turns.detect,
+            do.ResetVoice: self._turns.reset,
             do.JudgeTurn: self._start_judging,
             do.HearAudio: lambda effect: engine.hear(effect.item_id, effect.frame),
             do.DropAudio: lambda effect: engine.drop(effect.item_id),
@@ -258,18 +254,6 @@ class Runner:
         flushed = self._transport.flush_audio()
         if flushed is not None:
             self._step(self._session.receive_flushed, flushed.item_id, flushed.played_ms)
-
-    def _detect_voice(self, effect: do.DetectVoice) -> None:
-        if self._live is not None and self._session.engine_detects_turns:
-            self._live.listen(effect.frame)
-        else:
-            self._voice.push(effect.frame)
-
-    def _reset_voice(self, effect: do.ResetVoice) -> None:
-        if self._live is not None and self._session.engine_detects_turns:
-            self._live.restart_listening()
-        else:
-            self._voice.reset(effect.at_sample)
 
     def _tell_cut(self, effect: do.TellCut) -> None:
         if self._live is not None:
