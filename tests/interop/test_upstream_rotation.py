@@ -158,9 +158,11 @@ def test_not_a_sample_of_a_turn_is_lost_or_doubled_when_the_line_changes_in_the_
     (stopped,) = of(frames, "input_audio_buffer.speech_stopped")
     turn = spoken[started["audio_start_ms"] * 48 : stopped["audio_end_ms"] * 48]
     assert len(turn) > 9 * 48_000
-    (committed,) = [line for line in lines if of(came_back(line), "input_audio_buffer.committed")]
-    assert committed is not lines[0], "the line that the turn began on did not live to its end"
-    assert turn in said(committed), "the line that the turn ended on was told all of it, in one piece"
+    # It may be a second one's, too, where that was taken while the turn ended.
+    committed = [line for line in lines if of(came_back(line), "input_audio_buffer.committed")]
+    assert committed
+    assert lines[0] not in committed, "the line that the turn began on did not live to its end"
+    assert all(turn in said(line) for line in committed), "the line that the turn ended on was told it in one piece"
     assert all(said(line) in spoken for line in lines), "and no line a sample twice"
     assert sound(frames) == b"".join(sound(came_back(line)) for line in lines)
     assert len(sound(frames)) == 400 * 48

@@ -71,11 +71,14 @@ class Ears:
         return TurnStarted(self._line_starts + at_sample, name)
 
     def stop(self, at_sample: int) -> EngineNotice | None:
-        """The turn is over."""
+        """The turn is over. A line that is taken from here on does not hear it: it would find it once more."""
         if self._turn is None:
             return None
         turn, self._turn = self._turn, None
-        return TurnStopped(self._line_starts + at_sample, turn)
+        end = self._line_starts + at_sample
+        while self._recent and self._recent[0].pts + self._recent[0].samples <= end:
+            self._recent_samples -= self._recent.popleft().samples
+        return TurnStopped(end, turn)
 
     @property
     def turn(self) -> str | None:

@@ -95,6 +95,11 @@ class Line:
         """True while an answer of the conversation is under way there, or a hosted tool."""
         return not self._answers.is_idle
 
+    @property
+    def is_busy(self) -> bool:
+        """True while it is answering, or writes a turn down for somebody."""
+        return self.is_answering or not self._written.is_idle
+
     def configure(self, settings: EngineSettings) -> None:
         """Send the session's settings, if they changed."""
         if settings != self.settings:
@@ -201,6 +206,11 @@ class Line:
         await self._answers.wait_idle(timeout_s)
         if self.error is not None:
             raise self.error
+
+    async def wait_over(self, timeout_s: float) -> None:
+        """Return when nobody waits for anything of it. Raises: EngineError."""
+        await self.wait_idle(timeout_s)
+        await self._written.wait_idle()  # its readers have limits of their own
 
     def transcript(self, item_id: str, timeout_s: float) -> AsyncGenerator[TranscriptionEvent, None]:
         """Yield an item's words as the upstream writes them down. Raises: EngineError."""

@@ -182,7 +182,7 @@ class Lines:
         """Wait for the line's end, or for the time to leave it, and do the next step."""
         now_s = asyncio.get_running_loop().time()
         has_next = self._next is not None and self._next.line.is_usable
-        is_quiet = not connection.line.is_answering and self._is_quiet()
+        is_quiet = not connection.line.is_busy and self._is_quiet()
         match rotation.step(now_s, has_next=has_next, is_quiet=is_quiet):
             case "make":
                 self._next = await self._make()
@@ -198,10 +198,10 @@ class Lines:
 
 
 async def _leave(connection: Opened) -> None:
-    """Let an answer under way be taken to its end, then close."""
+    """Let an answer and words under way be taken to their end, then close."""
     try:
         with suppress(EngineError):
-            await connection.line.wait_idle(_LEAVE_S)
+            await connection.line.wait_over(_LEAVE_S)
     finally:
         await connection.aclose()
 

@@ -5,7 +5,8 @@ expect(ours) ──► name(ours, theirs) ──► receive(theirs) … ──�
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from voice.engines.port import (
@@ -30,6 +31,18 @@ class WrittenTurns:
     def __init__(self) -> None:
         self._names: OrderedDict[str, asyncio.Future[str]] = OrderedDict()
         self._words: OrderedDict[str, asyncio.Queue[TranscriptionEvent | EngineError]] = OrderedDict()
+        self._readers = 0
+        self._nobody_waits = asyncio.Event()
+        self._nobody_waits.set()
+
+    @property
+    def is_idle(self) -> bool:
+        """True while nobody waits for words."""
+        return self._nobody_waits.is_set()
+
+    async def wait_idle(self) -> None:
+        """Return when nobody waits for words."""
+        await self._nobody_waits.wait()
 
     def expect(self, item_id: str) -> None:
         """A turn of ours is being committed; what the upstream calls it is not known yet."""
@@ -71,24 +84,39 @@ class WrittenTurns:
 
     async def words(self, item_id: str, timeout_s: float) -> AsyncGenerator[TranscriptionEvent, None]:
         """Yield a turn's words as they come. Raises: EngineError."""
+        with self._reader():
+            words = await self._find(item_id, timeout_s)
+            while True:
+                try:
+                    event = await asyncio.wait_for(words.get(), timeout_s)
+                except TimeoutError:
+                    raise EngineUnavailable("The upstream did not write the turn down in time.") from None
+                if isinstance(event, EngineError):
+                    raise event
+                yield event
+                if isinstance(event, TranscriptDone):
+                    return
+
+    @contextmanager
+    def _reader(self) -> Iterator[None]:
+        self._readers += 1
+        self._nobody_waits.clear()
         try:
-            async with asyncio.timeout(timeout_s):
-                name = self._names.get(item_id)
-                if name is None:
-                    raise EngineUnavailable("The upstream does not have this turn.")
-                words = self._of(await asyncio.shield(name))
+            yield
+        finally:
+            self._readers -= 1
+            if not self._readers:
+                self._nobody_waits.set()
+
+    async def _find(self, item_id: str, timeout_s: float) -> asyncio.Queue[TranscriptionEvent | EngineError]:
+        """Return where the words of a turn come, once the upstream has named it."""
+        name = self._names.get(item_id)
+        if name is None:
+            raise EngineUnavailable("The upstream does not have this turn.")
+        try:
+            return self._of(await asyncio.wait_for(asyncio.shield(name), timeout_s))
         except TimeoutError:
             raise EngineUnavailable("The upstream did not take the turn in time.") from None
-        while True:
-            try:
-                event = await asyncio.wait_for(words.get(), timeout_s)
-            except TimeoutError:
-                raise EngineUnavailable("The upstream did not write the turn down in time.") from None
-            if isinstance(event, EngineError):
-                raise event
-            yield event
-            if isinstance(event, TranscriptDone):
-                return
 
     def _of(self, upstream_id: str) -> asyncio.Queue[TranscriptionEvent | EngineError]:
         words = self._words.setdefault(upstream_id, asyncio.Queue())

@@ -60,6 +60,19 @@ def test_a_new_line_hears_the_turn_under_way_from_its_beginning_and_finds_it_aga
     assert listener.ears.stop(55 * RUN) == TurnStopped(55 * RUN, "item_a")
 
 
+def test_a_turn_that_has_just_ended_is_not_told_to_a_new_line_which_would_find_it_again():
+    listener = Listener()
+    listener.hear(10)
+    listener.ears.start(9 * RUN, "item_a")
+    listener.hear(20)
+    listener.ears.stop(28 * RUN)
+    listener.change()
+    assert listener.lines[1] == [28, 29]
+    listener.hear(20)
+    listener.change()
+    assert listener.lines[2] == list(range(40, 50))
+
+
 def test_what_was_said_while_there_was_no_line_is_heard_by_the_next_one():
     listener = Listener()
     listener.hear(10)

@@ -6,12 +6,15 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from voice.engines.port import TranscriptDone, TranscriptionEvent
 from voice.errors import EngineError, EngineOverloaded, EngineRefused, EngineUnavailable
 from voice.upstream.line import Line
 from voice.upstream.lines import Lines, coming_back_s
 from voice.upstream.options import UpstreamOptions
 from voice.upstream.words import Event
+from voice.upstream.written import PREFIX as TRANSCRIPTION
 
+WRITTEN: Event = {"type": TRANSCRIPTION + "completed", "item_id": "item_theirs", "transcript": "Hi"}
 ROTATES_AT_ONCE = UpstreamOptions("ws://x/v1", session_max_s=0.02, rotate_before_s=0.02)
 
 
@@ -107,6 +110,41 @@ async def test_the_next_line_is_made_before_the_old_one_is_left():
     assert upstream.in_use_when_made == [None, True]
 
 
+async def test_a_line_that_writes_a_turn_down_is_not_left_while_there_is_time():
+    upstream = Upstream(
+        options=UpstreamOptions("ws://x/v1", session_max_s=4, rotate_before_s=2)
+    )  # made at 2 s, forced at 3
+    async with upstream.lines() as lines:
+        line = await lines.ready()
+        writing = _write_down(line)
+        await asyncio.sleep(0)
+        assert line.is_busy
+        assert not line.is_answering
+        lines.keep()
+        await upstream.until(lambda: len(upstream.made) == 2)
+        await asyncio.sleep(0.1)
+        assert upstream.taken == [(0, None)]
+        line.receive(WRITTEN)
+        assert await writing == [TranscriptDone("Hi")]
+
+
+async def test_a_line_that_was_left_lives_until_its_words_have_come():
+    upstream = Upstream(options=ROTATES_AT_ONCE)
+    async with upstream.lines() as lines:
+        line = await lines.ready()
+        writing = _write_down(line)
+        await asyncio.sleep(0)
+        lines.keep()
+        await upstream.until(lambda: len(upstream.taken) == 2)
+        await asyncio.sleep(0.05)
+        assert not upstream.made[0].is_closed
+        line.receive(WRITTEN)
+        assert await writing == [TranscriptDone("Hi")]
+        async with asyncio.timeout(1):
+            await line.lost.wait()
+    assert upstream.made[0].is_closed
+
+
 async def test_that_there_is_no_line_is_told():
     refused = EngineRefused("no key")
     upstream = Upstream(None, refused)
@@ -138,3 +176,14 @@ def test_coming_back_takes_longer_each_time_and_never_less_than_was_asked_for():
     assert coming_back_s(gone, 1, 0.0) < coming_back_s(gone, 1, 1.0)
     assert coming_back_s(EngineOverloaded("busy", 40.0), 1, 0.5) == 40.0
     assert coming_back_s(EngineRefused("no key"), 1, 0.5) >= 60
+
+
+def _write_down(line: Line) -> "asyncio.Task[list[TranscriptionEvent]]":
+    """Have a turn committed and wait for its words."""
+    line.commit("item_ours", bytes(4800))
+    line.receive({"type": "input_audio_buffer.committed", "item_id": "item_theirs"})
+
+    async def read() -> list[TranscriptionEvent]:
+        return [event async for event in line.transcript("item_ours", 5)]
+
+    return asyncio.create_task(read())

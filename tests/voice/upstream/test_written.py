@@ -61,6 +61,29 @@ async def test_words_that_come_before_the_turn_has_its_name_are_kept():
     assert await reading == [TranscriptDelta("Hi"), TranscriptDone("Hi")]
 
 
+async def test_whether_somebody_waits_for_words_is_known(turns):
+    assert turns.is_idle
+    reading = asyncio.create_task(words(turns))
+    await asyncio.sleep(0)
+    idle = asyncio.create_task(turns.wait_idle())
+    await asyncio.sleep(0)
+    assert not turns.is_idle
+    assert not idle.done()
+    receive(turns, "completed", transcript="Hi")
+    await reading
+    async with asyncio.timeout(1):
+        await idle
+    assert turns.is_idle
+
+
+async def test_who_stops_waiting_for_words_waits_no_more(turns):
+    reading = asyncio.create_task(words(turns))
+    await asyncio.sleep(0)
+    reading.cancel()
+    await asyncio.wait({reading})
+    assert turns.is_idle
+
+
 async def test_a_turn_that_was_not_taken_has_no_words():
     turns = WrittenTurns()
     turns.expect("item_ours")
