@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import random
 import signal
 import socket
 import ssl
@@ -21,11 +22,19 @@ _COMMAND = "import sys; from voice.cli import main; sys.exit(main())"
 """The command line itself, without relying on its script being on the path."""
 
 
+_PORTS = range(20_000, 32_000)
+"""Below those that Linux gives to connections that go out, one of which might take a port before its server does."""
+
+_untried = iter(random.sample(_PORTS, len(_PORTS)))
+"""Each is given once a process: whoever asked for one may not listen there yet."""
+
+
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a TCP port that nobody listens on at this moment."""
-    with socket.create_server((host, 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """Return a TCP port that nobody has at this moment. Raises: ServiceUnreachable when none is left."""
+    for port in _untried:
+        with suppress(OSError), socket.create_server((host, port)):
+            return port
+    raise ServiceUnreachable(f"no port is free on {host} from {_PORTS.start} to {_PORTS.stop - 1}")
 
 
 def is_ready(host: str, port: int, timeout_s: float = 1.0, *, tls: ssl.SSLContext | None = None) -> bool:

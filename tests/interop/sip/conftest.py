@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from sip.call import IncomingCall
 from sip.call_effects import CallEnded
 from sip.endpoint import EndpointSettings, SipEndpoint
 from sip.media import Agreement, LocalMedia
+from voice.talk.service import free_port as tcp_port
 
 PATIENCE_S = 20.0
 
@@ -28,15 +29,12 @@ def needs(program: str) -> None:
 
 
 def free_port() -> int:
-    """Return a port that is free for UDP and TCP."""
+    """Return a port that is free for UDP and TCP; below those that the kernel gives to others."""
     while True:
-        with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagram:
-            stream.bind(("127.0.0.1", 0))
-            try:
-                datagram.bind(stream.getsockname())
-            except OSError:
-                continue
-            return int(stream.getsockname()[1])
+        port = tcp_port()
+        with suppress(OSError), socket.socket(type=socket.SOCK_DGRAM) as datagram:
+            datagram.bind(("127.0.0.1", port))
+            return port
 
 
 def free_media_ports(count: int) -> int:
