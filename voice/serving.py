@@ -32,8 +32,9 @@ _YOUNG_OBJECTS = 10_000
 """How many there may be before they are looked through for cycles. At Python's 700 that took 6 % of a relay's time
 (`bench.relay`); the sessions free nearly all they make without it."""
 
-_YOUNGER_COLLECTIONS = (5, 5)
-"""How many before older objects are looked at, Python's 10 halved: what an ended session leaves is to go soon."""
+_YOUNGER_COLLECTIONS = (2, 2)
+"""How many before older objects are looked at. What an ended session leaves hangs in circles and waits for that: at
+Python's 10, and with so many young objects, it is the memory of hundreds of calls (`bench.webrtc_churn`)."""
 
 _CLEANUP_S = 5.0
 """What closing sockets and ending the model host may take."""
