@@ -1,5 +1,6 @@
 """A service of one's own as a child process: for `voice talk` without a running one, for benches and tests."""
 
+import errno
 import http.client
 import os
 import random
@@ -22,7 +23,7 @@ _COMMAND = "import sys; from voice.cli import main; sys.exit(main())"
 """The command line itself, without relying on its script being on the path."""
 
 
-_PORTS = range(20_000, 32_000)
+_PORTS = range(22_000, 32_000)
 """Below those that Linux gives to connections that go out, one of which might take a port before its server does."""
 
 _untried = iter(random.sample(_PORTS, len(_PORTS)))
@@ -30,10 +31,14 @@ _untried = iter(random.sample(_PORTS, len(_PORTS)))
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a TCP port that nobody has at this moment. Raises: ServiceUnreachable when none is left."""
+    """Return a TCP port that nobody has at this moment. Raises: ServiceUnreachable when none is left, OSError."""
     for port in _untried:
-        with suppress(OSError), socket.create_server((host, port)):
-            return port
+        try:
+            with socket.create_server((host, port)):
+                return port
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
     raise ServiceUnreachable(f"no port is free on {host} from {_PORTS.start} to {_PORTS.stop - 1}")
 
 

@@ -22,7 +22,6 @@ from voice.upstream.mirror import Mirror
 from voice.upstream.words import ANSWERS_FOR, Event
 
 _SOUND: Final = "response.output_audio.delta"
-_ALREADY_ACTIVE: Final = "conversation_already_has_active_response"
 _GIVES_WAY_S: Final = 0.1
 """It says so right behind the end of the tool."""
 
@@ -50,7 +49,7 @@ class Answers:
         self._asked: dict[str, Answering] = {}
         self._by_upstream_id: dict[str, Answering] = {}
         self._unasked: Answering | None = None
-        self._has_gone_on = asyncio.Event()
+        self._goes_on = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self.hosted = HostedCalls(tell)
@@ -59,6 +58,11 @@ class Answers:
     def is_idle(self) -> bool:
         """True while no answer of the conversation is under way there, nor a hosted tool."""
         return self._idle.is_set() and not self.hosted.is_waiting
+
+    @property
+    def has_gone_on(self) -> bool:
+        """True while there is an answer that the upstream has begun by itself and nobody has asked for."""
+        return self._unasked is not None
 
     def expect(self, request: ResponseRequest) -> Answering:
         """An answer is being asked for."""
@@ -71,10 +75,10 @@ class Answers:
     async def give_way(self, request: ResponseRequest) -> None:
         """Give an upstream that goes on by itself after its tool a moment to: asked as well, it would answer twice."""
         if self._unasked is None and self._follows_tool(request):
-            self._has_gone_on.clear()
+            self._goes_on.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_GIVES_WAY_S):
-                    await self._has_gone_on.wait()
+                    await self._goes_on.wait()
 
     def going_on(self, request: ResponseRequest) -> Answering | None:
         """Return the answer that the upstream has begun by itself, if it is the one that is asked for.
@@ -150,8 +154,8 @@ class Answers:
         answering = self._asked.get(response_id)
         if answering is None:
             return False
-        if code == _ALREADY_ACTIVE and answering.upstream_id is not None:
-            return True  # by the answer that it has been given meanwhile
+        if answering.upstream_id is not None:
+            return True  # it has been given one that the upstream had begun by itself, and that one goes on
         answering.fail(failure(code, message))
         self._finish(answering)
         return True
@@ -192,7 +196,7 @@ class Answers:
             if asked.follows_tool and asked.upstream_id is None:
                 return asked
         self._unasked = Answering(in_conversation=True)
-        self._has_gone_on.set()
+        self._goes_on.set()
         return self._unasked
 
     def _stop(self, answering: Answering) -> None:
@@ -204,7 +208,9 @@ class Answers:
     def _follows_tool(self, request: ResponseRequest) -> bool:
         """Tell whether it asks for what comes of a hosted tool."""
         last = request.items[-1] if request.items else None
-        return request.say is None and isinstance(last, ToolCall) and last.call_id in self.hosted
+        if not request.in_conversation or request.say is not None:
+            return False
+        return isinstance(last, ToolCall) and last.call_id in self.hosted
 
     def _count(self, response: dict[str, Any]) -> None:
         """An answer costs what it costs, whether anybody has waited for its end or not."""

@@ -79,6 +79,8 @@ class Line:
             self.mirror, send, tell=lambda notice: self.on_notice(notice), count=lambda usage: self.on_usage(usage)
         )
         self._going_on: Answering | None = None
+        self._asking = 0
+        """Who is in `make_room`."""
         self._growing: str | None = None
         self._committing: deque[str] = deque()
         self._written = WrittenTurns()
@@ -97,8 +99,8 @@ class Line:
 
     @property
     def is_busy(self) -> bool:
-        """True while it is answering, or writes a turn down for somebody."""
-        return self.is_answering or not self._written.is_idle
+        """True while it is answering or about to be asked, or writes a turn down for somebody."""
+        return self.is_answering or self._asking > 0 or not self._written.is_idle
 
     def configure(self, settings: EngineSettings) -> None:
         """Send the session's settings, if they changed."""
@@ -158,14 +160,19 @@ class Line:
 
     async def make_room(self, request: ResponseRequest, timeout_s: float) -> None:
         """Return when the conversation is idle, so that this may be asked. Raises: EngineError."""
-        await self._answers.give_way(request)
-        self._going_on = self._answers.going_on(request)
-        if self._going_on is None:
-            try:
+        self._asking += 1
+        try:
+            await self._answers.give_way(request)
+            while (going_on := self._answers.going_on(request)) is None:
                 await self.wait_idle(timeout_s)
-            except EngineUnavailable as error:
-                self.lose(error)  # whatever is the matter with it, another line will do better
-                raise
+                if not self._answers.has_gone_on:
+                    break
+            self._going_on = going_on
+        except EngineUnavailable as error:
+            self.lose(error)  # whatever is the matter with it, another line will do better
+            raise
+        finally:
+            self._asking -= 1
 
     def ask(self, request: ResponseRequest) -> Answering:
         """Ask for an answer; for one of the conversation `make_room` has returned."""

@@ -88,7 +88,8 @@ class WrittenTurns:
             words = await self._find(item_id, timeout_s)
             while True:
                 try:
-                    event = await asyncio.wait_for(words.get(), timeout_s)
+                    async with asyncio.timeout(timeout_s):  # `wait_for` may swallow a cancellation before Python 3.12
+                        event = await words.get()
                 except TimeoutError:
                     raise EngineUnavailable("The upstream did not write the turn down in time.") from None
                 if isinstance(event, EngineError):
@@ -114,7 +115,8 @@ class WrittenTurns:
         if name is None:
             raise EngineUnavailable("The upstream does not have this turn.")
         try:
-            return self._of(await asyncio.wait_for(asyncio.shield(name), timeout_s))
+            async with asyncio.timeout(timeout_s):
+                return self._of(await asyncio.shield(name))
         except TimeoutError:
             raise EngineUnavailable("The upstream did not take the turn in time.") from None
 

@@ -1,6 +1,7 @@
 """Hosted tools: what the upstream runs itself is shown as it goes on, and its answer is not lost."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from voice.engines.port import (
 )
 from voice.errors import EngineUnavailable
 from voice.session.items import Message, TextPart, ToolCall
-from voice.tooling import ToolResult
+from voice.tooling import ToolResult, ToolSpec
 from voice.upstream.answering import Answering
 from voice.upstream.line import Line
 from voice.upstream.options import UpstreamOptions
@@ -44,9 +45,9 @@ class Upstream:
         self.line.on_notice = self.told.append
         self.line.configure(SETTINGS)
 
-    def create(self, response_id: str, answers: str | None = None) -> None:
+    def create(self, response_id: str, answers: str | None = None, conversation_id: str | None = "conv_1") -> None:
         metadata = {"voice_response_id": answers} if answers else None
-        response = {"id": response_id, "conversation_id": "conv_1", "metadata": metadata}
+        response = {"id": response_id, "conversation_id": conversation_id, "metadata": metadata}
         self.line.receive({"type": "response.created", "response": response})
 
     def of_item(self, kind: str, item: dict[str, Any], response_id: str | None = None) -> None:
@@ -267,6 +268,63 @@ async def test_an_upstream_that_has_answered_by_itself_before_it_hears_the_quest
     assert not upstream.line.is_answering
 
 
+async def test_who_asks_beside_the_conversation_is_not_given_what_the_upstream_says_in_it(upstream):
+    upstream.line.ask(ASK)
+    upstream.create("r_1", "resp_1")
+    upstream.call()
+    upstream.end()
+    upstream.done()
+    beside = upstream.line.ask(replace(following_up(), in_conversation=False))
+    upstream.create("r_2")
+    upstream.say("It is 3 euros.", "r_2")
+    upstream.create("r_3", "resp_2", conversation_id=None)
+    upstream.say("Beside.", "r_3")
+    upstream.done("r_3")
+    assert await drain(beside) == [MessageStarted("item_t"), TextDelta("Beside."), EngineDone()]
+    await upstream.line.make_room(following_up(), 1)
+    answering = upstream.line.ask(following_up())
+    upstream.done("r_2")
+    assert await drain(answering) == [MessageStarted("item_t"), TextDelta("It is 3 euros."), EngineDone()]
+
+
+async def test_a_refusal_of_what_was_asked_besides_does_not_end_the_answer_that_goes_on(upstream):
+    upstream.line.ask(ASK)
+    upstream.create("r_1", "resp_1")
+    upstream.call()
+    upstream.end()
+    upstream.done()
+    await upstream.line.make_room(following_up(), 1)
+    answering = upstream.line.ask(following_up())
+    upstream.create("r_2")
+    error = {"code": "rate_limit_exceeded", "message": "slowly", "event_id": "resp_2"}
+    upstream.line.receive({"type": "error", "error": error})
+    assert upstream.line.is_answering
+    upstream.say("It is 3 euros.", "r_2")
+    upstream.done("r_2")
+    assert await drain(answering) == [MessageStarted("item_t"), TextDelta("It is 3 euros."), EngineDone()]
+
+
+async def test_what_begins_by_itself_while_the_end_of_another_is_awaited_is_stopped_as_well(upstream):
+    first = upstream.line.ask(ASK)
+    upstream.create("r_1", "resp_1")
+    upstream.call()
+    upstream.line.leave(ASK, first)
+    turn = ResponseRequest("resp_3", (USER, Message("item_3", "user", (TextPart("wait"),))), SETTINGS)
+    waiting = asyncio.create_task(upstream.line.make_room(turn, 1))
+    await asyncio.sleep(0)
+    upstream.end()
+    upstream.done("r_1", "cancelled")
+    upstream.create("r_2")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert upstream.sent("response.cancel")[-1] == {"type": "response.cancel", "response_id": "r_2"}
+    assert not waiting.done()
+    assert upstream.line.is_busy
+    upstream.done("r_2", "cancelled")
+    await waiting
+    assert not upstream.line.is_busy
+
+
 async def test_an_upstream_that_goes_on_by_itself_is_given_a_moment_to(upstream):
     upstream.line.ask(ASK)
     upstream.create("r_1", "resp_1")
@@ -302,10 +360,6 @@ async def test_what_the_upstream_began_by_itself_is_stopped_when_the_caller_has_
 
 
 async def test_hosted_tools_stay_when_a_response_has_tools_of_its_own(upstream):
-    from dataclasses import replace
-
-    from voice.tooling import ToolSpec
-
     settings = replace(SETTINGS, tools=(ToolSpec("now", "", {}),))
     upstream.line.ask(ResponseRequest("resp_9", (USER,), settings))
     named = upstream.sent("response.create")[-1]["response"]["tools"]

@@ -84,6 +84,19 @@ async def test_who_stops_waiting_for_words_waits_no_more(turns):
     assert turns.is_idle
 
 
+async def test_who_stops_waiting_as_the_turn_gets_its_name_waits_no_more():
+    turns = WrittenTurns()
+    turns.expect("item_ours")
+    reading = asyncio.create_task(words(turns))
+    await asyncio.sleep(0)
+    turns.name("item_ours", "item_theirs")
+    await asyncio.sleep(0)
+    reading.cancel()
+    await asyncio.wait({reading}, timeout=0.5)
+    assert reading.cancelled()
+    assert turns.is_idle
+
+
 async def test_a_turn_that_was_not_taken_has_no_words():
     turns = WrittenTurns()
     turns.expect("item_ours")
