@@ -81,8 +81,7 @@ class SipCallTransport:
         self._audio = LiveAudio()
         self.tell = tell
         """May be set until the call is answered."""
-        trunk = call.arrival.trunk
-        rules = LatchRules(signalling_host=call.arrival.host, networks=trunk.networks)
+        rules = LatchRules(signalling_host=call.arrival.host, networks=call.arrival.trunk.networks)
         self._media = CallMedia(ground, rules, self._audio, MediaOwner(self._press, self._lose, self._handle_tick))
         keys = keys or KeySettings()
         self._pad = KeyPad()

@@ -79,6 +79,14 @@ class Upstream:
         ids = {"response_id": response_id, "item_id": "item_t"}
         self.line.receive({"type": "response.output_text.delta", "delta": words} | ids)
 
+    def answer_with_a_call(self) -> None:
+        """Be asked, answer by a call of the hosted tool, and be done with both."""
+        self.line.ask(ASK)
+        self.create("r_1", "resp_1")
+        self.call()
+        self.end()
+        self.done()
+
     def sent(self, kind: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["type"] == kind]
 
@@ -196,11 +204,7 @@ async def test_a_lost_line_ends_its_calls(upstream):
 
 
 async def test_the_upstream_holds_the_call_already_and_is_told_nothing_of_it(upstream):
-    upstream.line.ask(ASK)
-    upstream.create("r_1", "resp_1")
-    upstream.call()
-    upstream.end()
-    upstream.done()
+    upstream.answer_with_a_call()
     upstream.line.ask(following_up())
     assert [event["item"]["id"] for event in upstream.sent("conversation.item.create")] == ["item_1"]
     assert not upstream.sent("conversation.item.delete")
@@ -213,11 +217,7 @@ async def test_another_upstream_is_told_the_call_and_its_output(upstream):
 
 
 async def test_an_upstream_that_goes_on_by_itself_is_not_asked_again(upstream):
-    upstream.line.ask(ASK)
-    upstream.create("r_1", "resp_1")
-    upstream.call()
-    upstream.end()
-    upstream.done()
+    upstream.answer_with_a_call()
     upstream.create("r_2")
     upstream.say("It is 3 euros.", "r_2")
     await upstream.line.make_room(following_up(), 1)
@@ -229,11 +229,7 @@ async def test_an_upstream_that_goes_on_by_itself_is_not_asked_again(upstream):
 
 
 async def test_an_upstream_that_goes_on_by_itself_while_it_is_asked_answers_once(upstream):
-    upstream.line.ask(ASK)
-    upstream.create("r_1", "resp_1")
-    upstream.call()
-    upstream.end()
-    upstream.done()
+    upstream.answer_with_a_call()
     await upstream.line.make_room(following_up(), 1)
     answering = upstream.line.ask(following_up())
     upstream.create("r_2")
@@ -249,11 +245,7 @@ async def test_an_upstream_that_goes_on_by_itself_while_it_is_asked_answers_once
 
 
 async def test_an_upstream_that_has_answered_by_itself_before_it_hears_the_question_is_heard_once(upstream):
-    upstream.line.ask(ASK)
-    upstream.create("r_1", "resp_1")
-    upstream.call()
-    upstream.end()
-    upstream.done()
+    upstream.answer_with_a_call()
     await upstream.line.make_room(following_up(), 1)
     answering = upstream.line.ask(following_up())
     upstream.create("r_2")
@@ -269,11 +261,7 @@ async def test_an_upstream_that_has_answered_by_itself_before_it_hears_the_quest
 
 
 async def test_who_asks_beside_the_conversation_is_not_given_what_the_upstream_says_in_it(upstream):
-    upstream.line.ask(ASK)
-    upstream.create("r_1", "resp_1")
-    upstream.call()
-    upstream.end()
-    upstream.done()
+    upstream.answer_with_a_call()
     beside = upstream.line.ask(replace(following_up(), in_conversation=False))
     upstream.create("r_2")
     upstream.say("It is 3 euros.", "r_2")
@@ -288,11 +276,7 @@ async def test_who_asks_beside_the_conversation_is_not_given_what_the_upstream_s
 
 
 async def test_a_refusal_of_what_was_asked_besides_does_not_end_the_answer_that_goes_on(upstream):
-    upstream.line.ask(ASK)
-    upstream.create("r_1", "resp_1")
-    upstream.call()
-    upstream.end()
-    upstream.done()
+    upstream.answer_with_a_call()
     await upstream.line.make_room(following_up(), 1)
     answering = upstream.line.ask(following_up())
     upstream.create("r_2")
@@ -326,11 +310,7 @@ async def test_what_begins_by_itself_while_the_end_of_another_is_awaited_is_stop
 
 
 async def test_an_upstream_that_goes_on_by_itself_is_given_a_moment_to(upstream):
-    upstream.line.ask(ASK)
-    upstream.create("r_1", "resp_1")
-    upstream.call()
-    upstream.end()
-    upstream.done()
+    upstream.answer_with_a_call()
     making_room = asyncio.create_task(upstream.line.make_room(following_up(), 1))
     await asyncio.sleep(0)
     assert not making_room.done()
@@ -341,11 +321,7 @@ async def test_an_upstream_that_goes_on_by_itself_is_given_a_moment_to(upstream)
 
 
 async def test_what_the_upstream_began_by_itself_is_stopped_when_the_caller_has_gone_on(upstream):
-    upstream.line.ask(ASK)
-    upstream.create("r_1", "resp_1")
-    upstream.call()
-    upstream.end()
-    upstream.done()
+    upstream.answer_with_a_call()
     upstream.create("r_2")
     upstream.of_item("response.output_item.added", {"type": "message", "id": "item_t"}, "r_2")
     turn = ResponseRequest("resp_3", (*following_up().items, Message("item_3", "user", (TextPart("wait"),))), SETTINGS)

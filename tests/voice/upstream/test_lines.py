@@ -111,9 +111,8 @@ async def test_the_next_line_is_made_before_the_old_one_is_left():
 
 
 async def test_a_line_that_writes_a_turn_down_is_not_left_while_there_is_time():
-    upstream = Upstream(
-        options=UpstreamOptions("ws://x/v1", session_max_s=4, rotate_before_s=2)
-    )  # made at 2 s, forced at 3
+    made_after_2_s_forced_after_3_s = UpstreamOptions("ws://x/v1", session_max_s=4, rotate_before_s=2)
+    upstream = Upstream(options=made_after_2_s_forced_after_3_s)
     async with upstream.lines() as lines:
         line = await lines.ready()
         writing = _write_down(line)
